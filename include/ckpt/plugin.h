@@ -1,0 +1,134 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * How a kind of kernel object is saved and put back. One folder under
+ * plugins/ a kind: format.h (its record), save.c (struct ckpt_saver),
+ * restore.c (struct ckpt_restorer), and a line in plugins/kinds.def.
+ *
+ * Saving runs frozen: inside the user's program, on the service thread, all
+ * other threads parked, any libc lock possibly held. Only sys_* (sys/sys.h)
+ * and what is declared here may be called; no libc, no errno, no TLS.
+ * Restoring runs in ckpt_restart, an ordinary program, in the process that is
+ * about to become the restarted one.
+ */
+#ifndef CKPT_PLUGIN_H
+#define CKPT_PLUGIN_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+/* ---- saving (frozen) ---- */
+
+struct ckpt_stat {
+	uint64_t dev, ino, rdev, size, nlink;
+	uint32_t mode, uid, gid, pad;
+	int64_t mtime; /* ns */
+};
+
+/* One descriptor of the process, that stands for its open file description.
+ * All of it belongs to the core and lives until the hook returns. */
+struct ckpt_fd {
+	int fd;
+	uint32_t status_flags; /* "flags:" of fdinfo, O_CLOEXEC left out */
+	int64_t position;      /* "pos:" of fdinfo */
+	struct ckpt_stat st;
+	const char *target;    /* readlink of /proc/self/fd/N */
+	const char *fdinfo;    /* text of /proc/self/fdinfo/N */
+	uint32_t object;       /* the id its record gets */
+};
+
+struct ckpt_record; /* being written */
+
+/* Appends to the record's body. The first error is kept and fails the
+ * checkpoint when the core asks for it: no need to check each call. */
+void ckpt_put(struct ckpt_record *out, const void *data, size_t length);
+
+/* Ask the agent to take a copy of this file into the store. now != 0: its
+ * content may change once the program runs. Returns the id of its IMAGE_FILE
+ * record (> 0) or -errno. The same file twice gives the same id. */
+int ckpt_store_file(const struct ckpt_fd *fd, uint32_t file_flags, int now);
+
+/* The descriptors of this process, ascending; for kinds whose ends must find
+ * each other (a pipe's). Object ids are set before the first save(). */
+size_t ckpt_fd_count(void);
+const struct ckpt_fd *ckpt_fd_at(size_t index);
+
+/* Refuse the checkpoint: says why in one line ("fd 7: io_uring cannot be
+ * saved"), returns error for `return ckpt_refuse(...)`. Parts are joined;
+ * the list ends with NULL. */
+int ckpt_refuse(int error, ...);
+
+/* A fixed piece of memory that lives from capture to leave (or revive); NULL
+ * when there is no more. Zeroed. Part of the image like other memory. */
+void *ckpt_reserve(size_t length);
+
+struct ckpt_saver {
+	uint32_t kind; /* from kinds.def */
+	const char *name;
+
+	/* Kinds that stand for descriptors: */
+	int (*matches)(const struct ckpt_fd *fd); /* 1: it is mine */
+	/* Once for each description; writes the body behind struct
+	 * image_object, which the core has put. 0 or -errno. */
+	int (*save)(const struct ckpt_fd *fd, struct ckpt_record *out);
+
+	/* State of the process that is no descriptor (timers, signals ...):
+	 * capture() reads it into memory of its own, which is part of the
+	 * image, and may write a record for people; revive() puts it back
+	 * from there in the new life, before any thread runs; leave() undoes
+	 * what capture() changed, after success and failure alike. Also for
+	 * kinds with descriptors: revive() runs when all are in place. */
+	int (*capture)(struct ckpt_record *out);
+	void (*leave)(void);
+	int (*revive)(void);
+};
+
+/* ---- restoring (ordinary) ---- */
+
+struct ckpt_object {
+	uint32_t id, kind;
+	uint32_t status_flags;
+	int64_t position;
+	const void *body; /* behind struct image_object */
+	size_t length;
+	uint32_t file;	  /* id of an IMAGE_FILE record, or 0 */
+	int first_fd;	  /* the lowest descriptor that refers to it */
+	const char *label; /* for messages: "fd 5 (/home/u/data)" */
+};
+
+struct ckpt_restore; /* the process being restored; ckpt_restart's */
+
+/* The descriptor already made for an object, or -1: not yet, or none. */
+int ckpt_object_fd(struct ckpt_restore *r, uint32_t object);
+/* The descriptor for what was at fd N of the process, or -1. */
+int ckpt_old_fd(struct ckpt_restore *r, int fd);
+/* The file's content or path as the restart decided (rollback, store,
+ * another directory): open it. Returns a descriptor or -errno. */
+int ckpt_open_file(struct ckpt_restore *r, uint32_t file, int flags);
+/* One of ckpt_restart's own standard streams (0, 1, 2): a fresh duplicate. */
+int ckpt_standard_stream(struct ckpt_restore *r, int number);
+/* One line in the report that the user sees, at restart. */
+void ckpt_report(struct ckpt_restore *r, const char *format, ...)
+	__attribute__((format(printf, 2, 3)));
+/* Gives the object a further descriptor: kinds that make two at once (the
+ * other end of a pipe) hand the second to its object. Takes ownership. */
+int ckpt_adopt(struct ckpt_restore *r, uint32_t object, int fd);
+
+struct ckpt_restorer {
+	uint32_t kind;
+	const char *name;
+	/* Make the description. Returns a descriptor at any number (the core
+	 * moves it, sets flags, position and owner) or -errno. Called in
+	 * ascending object id, skipped when ckpt_adopt() already gave one. */
+	int (*open)(struct ckpt_restore *r, const struct ckpt_object *object);
+	/* When all objects exist and stand at their old numbers. */
+	int (*connect)(struct ckpt_restore *r, const struct ckpt_object *object,
+		       int fd);
+	/* Refuse before anything is created: 0, or -errno after ckpt_report. */
+	int (*check)(struct ckpt_restore *r, const struct ckpt_object *object);
+	/* One line about the record for `ckpt_image show`. */
+	void (*show)(const struct ckpt_object *object, char *line, size_t size);
+	/* The core sets the file position and O_APPEND etc. unless set here. */
+	int no_position;
+};
+
+#endif

@@ -1,0 +1,37 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * What the live part of libckpt.so (init.c) knows, for the handler and frozen
+ * rooms to read. Written by the constructor and the fork hook; after a restart
+ * by frozen_reborn(), which fills it anew from struct image_rebirth.
+ */
+#ifndef PRELOAD_H
+#define PRELOAD_H
+
+#include <stdint.h>
+
+#include "image/format.h"
+#include "wire/registry.h"
+
+struct preload {
+	struct registry_header *registry; /* NULL: not in a computation */
+	struct registry_slot *slot;	  /* this process's */
+	int32_t pid;
+	char runtime_dir[96];	/* RUNTIME/GROUP: agent.sock, registry */
+	char coordinator[96];	/* HOST:PORT, for CKPT_COORDINATOR */
+	char computation[40];
+	char library[256];	/* our own path, for LD_PRELOAD */
+	uint64_t minsigstksz;	/* AT_MINSIGSTKSZ */
+	uint32_t rseq_length;	/* what glibc registered, 0: nothing */
+	int64_t rseq_offset;	/* from the thread pointer */
+};
+
+extern struct preload preload; /* hidden */
+
+/* The bare restorer writes here (its address stands in the image). */
+extern struct image_rebirth preload_rebirth;
+
+/* Map RUNTIME/GROUP/registry at `address` (NULL: anywhere), take a slot.
+ * Raw system calls only: also called by frozen_reborn(). */
+int preload_registry_join(void *address);
+
+#endif

@@ -1,0 +1,70 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The registry: a shared file, RUNTIME/GROUP/registry, mapped by every
+ * process of a host group (one slot each) and by its agent. It is how a
+ * process is known without a thread, a descriptor or a socket.
+ *
+ * The agent creates it (REGISTRY_SIZE bytes, sparse) before any process maps
+ * it. A process takes a slot with compare-and-swap of `state` from FREE to
+ * TAKEN, starting to look at pid % REGISTRY_SLOTS; fills it; stores LIVE.
+ * After exec it finds its slot again by pid and start time. The agent frees
+ * the slots of the dead (pid gone, or another start time). No locks; all
+ * fields are accessed with __atomic builtins.
+ */
+#ifndef WIRE_REGISTRY_H
+#define WIRE_REGISTRY_H
+
+#include <stdint.h>
+
+#define REGISTRY_MAGIC 0x52504b43u /* "CKPR" */
+#define REGISTRY_VERSION 1
+#define REGISTRY_SLOTS 32768u
+#define REGISTRY_HEADER 4096u
+
+/* si_code and si_signo of a poke: rt_sigqueueinfo(pid, 33). Only this code is
+ * taken for a request, and only with si_int == registry_header.request. */
+#define CKPT_SIGNAL 33
+#define CKPT_POKE_CODE (-0x434b)
+
+enum registry_state {
+	SLOT_FREE = 0,
+	SLOT_TAKEN = 1,	 /* being filled in */
+	SLOT_LIVE = 2,	 /* answers pokes */
+	SLOT_EXEC = 3,	 /* in exec: 33 is ignored until the new program's
+			  * constructor says LIVE again */
+};
+
+struct registry_slot {
+	uint32_t state; /* enum registry_state; the process writes */
+	int32_t pid;	/* as the host group sees it */
+	uint64_t start_time; /* /proc/PID/stat field 22 */
+	uint32_t answered;   /* the last request this process began to answer */
+	int32_t error;	     /* -errno: why it could not even start to */
+	/* The agent writes these two before each poke: the thread it pokes,
+	 * and since when that has been asleep (CLOCK_MONOTONIC ns, 0: it does
+	 * not know). Nobody can tell once the signal has arrived. */
+	int32_t poked_tid;
+	int32_t writer;	    /* pid of a snapshot child not reaped yet, or 0 */
+	uint64_t asleep_since;
+	char program[24];   /* comm, for messages */
+};
+_Static_assert(sizeof(struct registry_slot) == 64, "a slot");
+
+struct registry_header {
+	uint32_t magic;
+	uint32_t version;
+	uint32_t request; /* the checkpoint under way, 0: none. Counts up, is
+			   * never used twice; the agent writes */
+	uint32_t agent;	  /* pid of the agent */
+	char computation[40];
+};
+
+#define REGISTRY_SIZE                                                          \
+	(REGISTRY_HEADER + REGISTRY_SLOTS * sizeof(struct registry_slot))
+
+static inline struct registry_slot *registry_slots(struct registry_header *r)
+{
+	return (struct registry_slot *)((char *)r + REGISTRY_HEADER);
+}
+
+#endif
