@@ -1,0 +1,96 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The plan that ckpt_restart hands to the bare restorer: everything looked up,
+ * opened and checked beforehand, so that the restorer only does what must be
+ * done last, without libc, while it replaces the memory it runs in.
+ *
+ * ckpt_restart maps one range (`scratch`) into a hole of the old and the new
+ * layout and puts there: the restorer's blob, this plan and all arrays it
+ * points to, a stack, and buffers. Descriptors in the plan stand at numbers
+ * the program does not use; the restorer closes them before any thread of the
+ * program exists.
+ *
+ * In order: unmap all else but the vdso; map areas; fill them (threads); last
+ * protections and advice; prctl(PR_SET_MM_MAP); the vdso; struct
+ * image_rebirth into place; the service thread and the others by clone3(set_tid),
+ * each jumps; the leader jumps last (or ends, IMAGE_LEADER_DEAD).
+ * After that libckpt.so is in charge; it unmaps the scratch range.
+ */
+#ifndef BARE_H
+#define BARE_H
+
+#include <stdint.h>
+
+#include "image/format.h"
+
+enum bare_area_flags {
+	BARE_GROWSDOWN = 1,
+	BARE_NORESERVE = 2,
+	BARE_HUGETLB = 4, /* hugetlb_shift */
+	BARE_SHARED = 8,  /* MAP_SHARED; else MAP_PRIVATE */
+	BARE_PLACEHOLDER = 16, /* PROT_NONE, no reserve: filled later */
+	BARE_ATTACH = 32, /* shared: filled by another area of the object */
+};
+
+struct bare_area {
+	uint64_t start, end;
+	uint64_t offset;
+	int32_t fd;	/* -1: anonymous */
+	uint32_t flags; /* enum bare_area_flags */
+	uint32_t prot;	/* the final one */
+	uint32_t advice; /* enum image_area_flags: madvise, mlock2 afterwards */
+	uint32_t hugetlb_shift;
+	uint32_t guards;      /* index into plan->guards ... */
+	uint32_t guard_count; /* ... and how many */
+	uint32_t pkey;
+	uint64_t name; /* address of a NUL-terminated anonymous name, or 0 */
+};
+
+struct bare_thread {
+	int32_t tid;
+	uint32_t pad;
+	struct image_jump jump;
+};
+
+struct bare_plan {
+	uint64_t scratch, scratch_length;
+	uint64_t stack_top;
+	uint64_t buffers, buffers_length; /* page-aligned, for the fill threads */
+
+	int32_t image_fd;  /* blocks are read from here */
+	int32_t error_fd;  /* a pipe: one line of text, then exit_group(99) */
+	int32_t exe_fd;	   /* for PR_SET_MM_MAP, -1: leave the link */
+	uint32_t fill_threads;
+	int32_t helper_tid; /* first of fill_threads tids nobody needs, 0: any */
+	uint32_t leader_dead;
+
+	const struct bare_area *areas;
+	uint64_t area_count;
+	const struct image_guard *guards;
+	const struct image_block *blocks;
+	uint64_t block_count;
+	const struct image_extent *extents;
+	const struct bare_thread *threads; /* without the leader */
+	uint64_t thread_count;
+	struct image_jump leader; /* where this very thread goes */
+	struct image_jump service;
+	const int32_t *close_fds; /* of the plan; error_fd last */
+	uint64_t close_count;
+
+	struct image_mm mm;
+	const void *auxv;
+	uint64_t auxv_length;
+	const void *old_vdso; /* its bytes, to be put at old_vdso_at */
+	uint64_t old_vdso_at, old_vdso_length, old_vvar_at, old_vvar_length;
+	uint64_t vdso, vdso_length; /* of this process now: vvar + vdso */
+	uint64_t vvar, vvar_length;
+	uint64_t rebirth_at;
+	struct image_rebirth rebirth; /* the restorer fills in the vdso fields */
+	uint32_t readahead;
+	uint32_t lazy; /* map raw blocks of the image instead of reading them */
+};
+
+/* The blob's first byte. Never returns. Runs on plan->stack_top. */
+typedef void bare_entry(struct bare_plan *plan);
+
+#endif
