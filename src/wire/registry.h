@@ -57,7 +57,13 @@ struct registry_header {
 			   * never used twice; the agent writes */
 	uint32_t agent;	  /* pid of the agent */
 	char computation[40];
+	/* For the next agent, when this one is killed: it goes on counting,
+	 * and sweeps what an unfinished checkpoint has left here. */
+	uint32_t last_request;
+	uint32_t pad;
+	char generation_dir[1024]; /* absolute; empty: nothing under way */
 };
+_Static_assert(sizeof(struct registry_header) <= REGISTRY_HEADER, "one page");
 
 #define REGISTRY_SIZE                                                          \
 	(REGISTRY_HEADER + REGISTRY_SLOTS * sizeof(struct registry_slot))

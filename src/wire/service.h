@@ -28,6 +28,10 @@
  * A process that has just been restarted sends REBORN on a new connection,
  * gets RELEASE when all of its host group (and of the computation) have come,
  * and answers RELEASED; FAILED or end of file ends it.
+ *
+ * A second ckpt_agent started for a group that has one says GUEST (a hello
+ * with the pid that is about to become a process of the group), gets GUEST
+ * back and leaves: the agent stays until that pid has come or is dead.
  */
 #ifndef WIRE_SERVICE_H
 #define WIRE_SERVICE_H
@@ -57,6 +61,7 @@ enum service_type {
 	SERVICE_FAILED,
 	SERVICE_ABORT,
 	SERVICE_REBORN,
+	SERVICE_GUEST,
 };
 
 enum service_compress {
