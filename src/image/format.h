@@ -70,7 +70,8 @@ enum image_codec {
 };
 
 /* Up to IMAGE_BLOCK_MAX bytes of pages, of one or more extents one after the
- * other. hash is that of the stored bytes. */
+ * other; the extents of all blocks stand in the order of the blocks. hash is
+ * that of the stored bytes. */
 struct image_block {
 	uint64_t offset; /* in the file */
 	uint32_t stored;

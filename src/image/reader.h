@@ -17,6 +17,7 @@ struct image_reader {
 	const unsigned char *records; /* mapped or read, checked */
 	const struct image_block *blocks;
 	const struct image_extent *extents;
+	char name[200];	 /* the path, for the message: */
 	char error[320]; /* what, where, and what to do */
 };
 
