@@ -755,6 +755,10 @@ struct wire_peer *wire_connect(const char *host, int port,
 	}
 	if (list)
 		freeaddrinfo(list);
+	else
+		ret = -EHOSTUNREACH;
+	if (!peer)
+		errno = ret ? -ret : error;
 	return peer;
 }
 

@@ -66,8 +66,8 @@ struct wire_peer;
 
 /*
  * Connect and shake hands, waiting at most timeout_ms for both. Returns a
- * peer ready for use, or NULL with one line for the user in err: what, where,
- * what to do.
+ * peer ready for use, or NULL with one line for the user in err (what, where,
+ * what to do) and errno, ECONNREFUSED for instance.
  */
 struct wire_peer *wire_connect(const char *host, int port,
 			       const unsigned char cookie[WIRE_COOKIE_BYTES],
