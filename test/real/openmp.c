@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: MIT */
+/* BUILD: -fopenmp */
 /* Parallel loops until the gate file exists; then all again from nothing. */
 #include <stdint.h>
 #include <stdio.h>
