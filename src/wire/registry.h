@@ -40,13 +40,17 @@ struct registry_slot {
 	uint64_t start_time; /* /proc/PID/stat field 22 */
 	uint32_t answered;   /* the last request this process began to answer */
 	int32_t error;	     /* -errno: why it could not even start to */
-	/* The agent writes these two before each poke: the thread it pokes,
-	 * and since when that has been asleep (CLOCK_MONOTONIC ns, 0: it does
-	 * not know). Nobody can tell once the signal has arrived. */
+	/* The agent writes poked_tid, poked_call and asleep_since before each
+	 * poke: the thread it pokes, and since when that has been asleep
+	 * (CLOCK_MONOTONIC ns, 0: it does not know). Nobody can tell once the
+	 * signal has arrived. */
 	int32_t poked_tid;
 	int32_t writer;	    /* pid of a snapshot child not reaped yet, or 0 */
 	uint64_t asleep_since;
-	char program[24];   /* comm, for messages */
+	char program[16];   /* comm, for messages */
+	int32_t poked_call; /* agent, like poked_tid: number + 1 of the system
+			     * call it sits in, 0: not known */
+	uint32_t pad;
 };
 _Static_assert(sizeof(struct registry_slot) == 64, "a slot");
 

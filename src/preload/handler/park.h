@@ -31,7 +31,12 @@ struct park_thread {
 	 * the first thread the agent by way of the registry). */
 	int64_t syscall_nr;	/* -1: none, or unknown */
 	uint64_t syscall_args[6];
+	uint64_t syscall_ip, syscall_sp; /* behind the instruction; 0: unknown */
 	uint64_t asleep_since;	/* CLOCK_MONOTONIC ns, 0: unknown */
+	uint64_t switches;	/* voluntary ones, read with asleep_since */
+	int32_t error;		/* -errno: what it could not save or put back */
+	uint32_t pad0;
+	const char *error_what;
 	/* What the kernel knows of it: saved on arrival, put back reborn. */
 	uint64_t fs_base, gs_base;
 	uint64_t clear_child_tid;
