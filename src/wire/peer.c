@@ -51,7 +51,7 @@ struct wire_peer {
 	enum wire_role role;  /* of the other side */
 	enum wire_role mine;
 	int failed; /* -errno, for good */
-	char address[64];
+	char address[80];
 	char error[192];
 	unsigned char cookie[WIRE_COOKIE_BYTES];
 	unsigned char our_nonce[NONCE_BYTES], their_nonce[NONCE_BYTES];
