@@ -23,6 +23,8 @@
 
 #include "image/format.h"
 
+#define BARE_THREAD_BUFFER ((2u << 20) + (128u << 10))
+
 enum bare_area_flags {
 	BARE_GROWSDOWN = 1,
 	BARE_NORESERVE = 2,
@@ -55,14 +57,23 @@ struct bare_thread {
 struct bare_plan {
 	uint64_t scratch, scratch_length;
 	uint64_t stack_top;
-	uint64_t buffers, buffers_length; /* page-aligned, for the fill threads */
+	/* Page-aligned: area_count bytes, rounded up to pages, then
+	 * BARE_THREAD_BUFFER for each fill thread. Where that is less, fewer
+	 * threads fill, but at least one. */
+	uint64_t buffers, buffers_length;
 
 	int32_t image_fd;  /* blocks are read from here */
-	int32_t error_fd;  /* a pipe: one line of text, then exit_group(99) */
+	/* A pipe: one line "STEP: errno N", then exit_group(99). End of file:
+	 * all threads of the program but the service thread exist. */
+	int32_t error_fd;
 	int32_t exe_fd;	   /* for PR_SET_MM_MAP, -1: leave the link */
 	uint32_t fill_threads;
 	int32_t helper_tid; /* first of fill_threads tids nobody needs, 0: any */
 	uint32_t leader_dead;
+	/* What libc registered for the calling thread (__rseq_offset behind
+	 * the thread pointer), to be unregistered; 0: nothing. */
+	uint64_t rseq;
+	uint32_t rseq_length, rseq_signature;
 
 	const struct bare_area *areas;
 	uint64_t area_count;
@@ -82,15 +93,18 @@ struct bare_plan {
 	uint64_t auxv_length;
 	const void *old_vdso; /* its bytes, to be put at old_vdso_at */
 	uint64_t old_vdso_at, old_vdso_length, old_vvar_at, old_vvar_length;
-	uint64_t vdso, vdso_length; /* of this process now: vvar + vdso */
-	uint64_t vvar, vvar_length;
 	uint64_t rebirth_at;
 	struct image_rebirth rebirth; /* the restorer fills in the vdso fields */
-	uint32_t readahead;
+	uint32_t readahead; /* ask for all of the image file at once */
 	uint32_t lazy; /* map raw blocks of the image instead of reading them */
 };
 
-/* The blob's first byte. Never returns. Runs on plan->stack_top. */
+/* The blob's first byte. Never returns. Runs on plan->stack_top (64 KiB
+ * will do). The blob has no data of its own and no relocations: copied to any
+ * page of the scratch range, it may be executable and read-only. */
 typedef void bare_entry(struct bare_plan *plan);
+
+/* The blob, as libblob.a carries it. */
+extern const unsigned char restore_blob[], restore_blob_end[];
 
 #endif

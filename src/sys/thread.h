@@ -32,7 +32,7 @@ struct sys_thread {
 	 CLONE_PARENT_SETTID)
 
 /* run(argument) on `stack`. want_tid: 0, or the tid it must have (needs
- * clone3). 0 or -errno. */
+ * clone3). Its tid or -errno. */
 static inline long sys_thread_start(struct sys_thread *t, void *stack,
 				    size_t stack_size, int want_tid,
 				    void (*run)(void *), void *argument)
@@ -47,13 +47,11 @@ static inline long sys_thread_start(struct sys_thread *t, void *stack,
 		.set_tid = (uint64_t)(uintptr_t)&want_tid,
 		.set_tid_size = want_tid != 0,
 	};
-	long ret;
 
 	t->tls[0] = (uint64_t)(uintptr_t)t->tls;
 	t->tls[5] = 0x5bd1e9955bd1e900;
-	ret = want_tid ? sys_thread_clone3(&c, run, argument)
-		       : sys_thread_clone(&c, run, argument);
-	return ret < 0 ? ret : 0;
+	return want_tid ? sys_thread_clone3(&c, run, argument)
+			: sys_thread_clone(&c, run, argument);
 }
 
 /* Waits until it has ended. timeout: NULL or relative; 1: it runs still. */
