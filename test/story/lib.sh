@@ -288,6 +288,46 @@ await_running() {
 	fail "the restarted job does not run within $PATIENCE s"
 }
 
+# The pids of this story's processes that run that program of ours, whoever
+# their parent is by now: all of them stand below the nursery.
+story_pids() { # program
+	local pid
+
+	while read -r pid; do
+		[ "$(basename "$(readlink "/proc/$pid/exe")")" != "$1" ] ||
+			echo "$pid"
+	done < <(descendants "$PPID")
+}
+
+descendants() {
+	local child
+
+	for child in $(cat "/proc/$1"/task/*/children 2>/dev/null); do
+		echo "$child"
+		descendants "$child"
+	done
+}
+
+# Committed generations, oldest first.
+generations() {
+	local manifest
+
+	for manifest in "$CKPTDIR"/*/gen-*/manifest.json; do
+		[ -e "$manifest" ] || continue
+		basename "$(dirname "$manifest")"
+	done
+}
+
+# What a failed checkpoint must not leave: a generation without manifest.
+expect_nothing_partial() {
+	local folder
+
+	for folder in "$CKPTDIR"/*/gen-*; do
+		[ ! -d "$folder" ] || [ -e "$folder/manifest.json" ] ||
+			fail "left behind: $(find "$folder")"
+	done
+}
+
 need() {
 	local program
 

@@ -1,0 +1,11 @@
+# SPDX-License-Identifier: MIT
+# A program that is stopped cannot be checkpointed now: after the deadline
+# the reason is told, and it runs on when it is continued.
+launch counter 2; await ready
+kill -STOP "$JOB"
+check_fails bounded env CKPT_STOP_TIMEOUT=1 ckpt_command -p "$PORT" -c
+expect_said 'stop'
+kill -CONT "$JOB"
+resume; await ready
+checkpoint; kill_all; restart; resume
+expect_exit 0
