@@ -125,7 +125,12 @@ struct ckpt_restorer {
 		       int fd);
 	/* Refuse before anything is created: 0, or -errno after ckpt_report. */
 	int (*check)(struct ckpt_restore *r, const struct ckpt_object *object);
-	/* One line about the record for `ckpt_image show`. */
+	/* Kinds that are no descriptor (process): body of their record. On
+	 * the leading thread, when all else is done, just before the jump to
+	 * the bare restorer; threads made later inherit what is set here. */
+	int (*process)(struct ckpt_restore *r, const void *body, size_t length);
+	/* One line about the record for `ckpt_image show`. For kinds that are
+	 * no descriptor only body and length are there. */
 	void (*show)(const struct ckpt_object *object, char *line, size_t size);
 	/* The core sets the file position and O_APPEND etc. unless set here. */
 	int no_position;

@@ -1,0 +1,70 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * process, restoring: what belongs to threads and is inherited by the ones
+ * that are made later. The rest the process puts back itself.
+ */
+#define _GNU_SOURCE
+#include <errno.h>
+#include <stdio.h>
+#include <sys/prctl.h>
+
+#include <ckpt/plugin.h>
+
+#include "plugins/process/format.h"
+
+static void process_speculation(const struct process_record *record)
+{
+	unsigned long i;
+
+	/* Only what a thread chose itself, and what can be chosen here. */
+	for (i = 0; i < 3; i++)
+		if (record->speculation[i] > 0 &&
+		    (record->speculation[i] & PR_SPEC_PRCTL))
+			prctl(PR_SET_SPECULATION_CTRL, i,
+			      record->speculation[i] & ~PR_SPEC_PRCTL, 0, 0);
+}
+
+static int process_process(struct ckpt_restore *r, const void *body,
+			   size_t length)
+{
+	const struct process_record *record = body;
+
+	if (length < sizeof(*record))
+		return -EBADMSG;
+	if (record->seccomp > 0)
+		ckpt_report(r, "the program ran under a seccomp filter, which "
+			       "cannot be read: it runs without one now");
+	if (record->tsc > 0 && record->tsc != PR_TSC_ENABLE)
+		prctl(PR_SET_TSC, record->tsc, 0, 0, 0);
+	process_speculation(record);
+	if (record->io_flusher > 0)
+		prctl(PR_SET_IO_FLUSHER, 1, 0, 0, 0);
+	if (record->securebits > 0 &&
+	    prctl(PR_SET_SECUREBITS, record->securebits, 0, 0, 0) < 0)
+		ckpt_report(r, "securebits cannot be set: %m");
+	if (record->no_new_privs > 0 &&
+	    prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0)
+		ckpt_report(r, "no_new_privs cannot be set: %m");
+	return 0;
+}
+
+static void process_show(const struct ckpt_object *object, char *line,
+			 size_t size)
+{
+	const struct process_record *record = object->body;
+
+	if (object->length < sizeof(*record))
+		return;
+	snprintf(line, size,
+		 "dumpable %d, subreaper %d, no_new_privs %d, seccomp %d, "
+		 "membarrier %#x", record->dumpable, record->subreaper,
+		 record->no_new_privs, record->seccomp,
+		 (unsigned)record->membarrier);
+}
+
+const struct ckpt_restorer process_restorer = {
+	.kind = 66,
+	.name = "process",
+	.process = process_process,
+	.show = process_show,
+};
