@@ -42,9 +42,8 @@ struct ckpt_record; /* being written */
  * checkpoint when the core asks for it: no need to check each call. */
 void ckpt_put(struct ckpt_record *out, const void *data, size_t length);
 
-/* Ask the agent to take a copy of this file into the store. now > 0: its
- * content may change once the program runs. now < 0: no copy, its path and
- * identity are enough. Returns the id of its IMAGE_FILE
+/* Ask the agent to take a copy of this file into the store. now != 0: its
+ * content may change once the program runs. Returns the id of its IMAGE_FILE
  * record (> 0) or -errno. The same file twice gives the same id. */
 int ckpt_store_file(const struct ckpt_fd *fd, uint32_t file_flags, int now);
 

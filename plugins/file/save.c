@@ -242,8 +242,6 @@ static int file_store(const struct ckpt_fd *fd, struct file_record *record)
 		flags |= FILE_CONTENT | FILE_STORED;
 	} else if (fd->st.size <= FILE_SMALL) {
 		flags |= FILE_STORED;
-	} else {
-		now = -1;
 	}
 	return ckpt_store_file(fd, flags, now);
 }

@@ -1,0 +1,340 @@
+#!/usr/bin/python3
+# SPDX-License-Identifier: MIT
+"""The benchmark: what ckpt costs, each figure beside its budget.
+
+    test/bench/run.py [--quick] [SECTION...]      from the build folder
+
+Sections: calls launch stop restart threads. Figures are whole-process ones,
+compared as ratios within this run: the same program native and under
+ckpt_launch in turns, and for checkpoint and restart the bound (fork alone,
+LZ4 alone, storage alone) measured in the same minute. Medians; no figure
+passes or fails anything: the table says what was asked for and what is.
+"""
+import argparse
+import json
+import os
+import shutil
+import signal
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+
+BUILD = os.environ.get("CKPT_BUILD", os.getcwd())
+rows = []
+
+
+def row(what, budget, measured, note=""):
+    rows.append((what, budget, measured, note))
+    print("%-46s %-22s %-16s %s" % (what, budget, measured, note), flush=True)
+
+
+def tool(name):
+    return os.path.join(BUILD, name)
+
+
+def bench(name):
+    return os.path.join(BUILD, "test", "bench", name)
+
+
+def median(values):
+    return statistics.median(values) if values else float("nan")
+
+
+class Job:
+    """A coordinator, a checkpoint directory and a program under them."""
+
+    def __init__(self, storage=None):
+        self.dir = tempfile.mkdtemp(prefix="ckpt-bench.", dir=storage)
+        self.port_file = os.path.join(self.dir, "port")
+        self.images = os.path.join(self.dir, "images")
+        os.mkdir(self.images)
+        self.env = dict(os.environ, XDG_RUNTIME_DIR=self.dir)
+        os.chmod(self.dir, 0o700)
+        subprocess.run(
+            [tool("ckpt_coordinator"), "--daemon", "--port", "0", "--port-file",
+             self.port_file, "-d", self.images],
+            env=self.env, check=True, stdin=subprocess.DEVNULL)
+        self.port = open(self.port_file).read().strip()
+        self.process = None
+        self.out_path = os.path.join(self.dir, "out")
+        self.start_lines = 0
+
+    def command(self, *arguments, check=True):
+        return subprocess.run(
+            [tool("ckpt_command"), "-p", self.port, *arguments], env=self.env,
+            check=check, capture_output=True, text=True).stdout
+
+    def launch(self, *program, options=()):
+        self.process = subprocess.Popen(
+            [tool("ckpt_launch"), "-p", self.port, *options, *program],
+            env=self.env, stdin=subprocess.DEVNULL,
+            stdout=open(self.out_path, "a"))
+        self.await_line("ready")
+
+    def lines(self):
+        try:
+            return open(self.out_path).read().splitlines()
+        except FileNotFoundError:
+            return []
+
+    def await_line(self, start, timeout=120, skip=0):
+        end = time.monotonic() + timeout
+        while time.monotonic() < end:
+            found = [l for l in self.lines() if l.startswith(start)]
+            if len(found) > skip:
+                return found
+            time.sleep(0.005)
+        raise RuntimeError("no line %r within %d s" % (start, timeout))
+
+    def checkpoint(self):
+        return json.loads(self.command("--json", "-c").splitlines()[-1])
+
+    def kill(self):
+        self.command("-k")
+        self.process.wait()
+
+    def restart(self, options=()):
+        """Seconds until the program's first instruction, and until ckpt says
+        that all runs."""
+        gaps = len([l for l in self.lines() if l.startswith("gap")])
+        begin = time.time_ns()
+        self.process = subprocess.Popen(
+            [tool("ckpt_restart"), "-p", self.port, *options, self.images],
+            env=self.env, stdin=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+            stdout=open(os.devnull, "w"))
+        end = time.monotonic() + 180
+        while time.monotonic() < end:
+            late = [l for l in self.lines() if l.startswith("gap")]
+            late = [l for l in late if int(l.split()[2]) > begin]
+            if late:
+                return (int(late[0].split()[2]) - begin) / 1e9
+            if self.process.poll() is not None:
+                raise RuntimeError("ckpt_restart ended with %d" % self.process.returncode)
+            time.sleep(0.002)
+        raise RuntimeError("the program does not go on (%d gaps before)" % gaps)
+
+    def close(self):
+        try:
+            self.command("-k", check=False)
+            if self.process:
+                try:
+                    self.process.wait(timeout=20)
+                except subprocess.TimeoutExpired:
+                    self.process.kill()
+            self.command("-q", check=False)
+        finally:
+            shutil.rmtree(self.dir, ignore_errors=True)
+
+
+def run_lines(command, env=None):
+    text = subprocess.run(command, env=env, check=True, capture_output=True,
+                          text=True).stdout
+    return [l.split() for l in text.splitlines()]
+
+
+BUDGET = {
+    "malloc+free": 1.0, "open+close": 1.0, "read": 1.0, "write": 1.0,
+    "pipe": 1.0, "poll": 1.0, "clock_gettime": 1.0, "fork+exit+wait": 1.1,
+    "fork+exec+wait": 1.3, "posix_spawn+wait": 1.3, "system": 1.3,
+}
+
+
+def section_calls(turns):
+    job = Job()
+    try:
+        native, ours = {}, {}
+        job.launch(bench("memory"), "1", "zero", "small", "1")
+        for _ in range(turns):
+            for table, command in (
+                    (native, [bench("calls")]),
+                    (ours, [tool("ckpt_launch"), "-p", job.port, bench("calls")])):
+                for name, ns in run_lines(command, env=job.env):
+                    table.setdefault(name, []).append(float(ns))
+        for name in native:
+            ratio = median([b / a for a, b in zip(native[name], ours[name])])
+            budget = BUDGET.get(name)
+            row(name, "<= %.2f x native" % budget if budget else "-",
+                "%.2f x" % ratio, "%.0f ns native" % median(native[name]))
+    finally:
+        job.close()
+
+
+def rss(pid):
+    private = 0
+    for line in open("/proc/%d/smaps_rollup" % pid):
+        if line.startswith("Rss:"):
+            private = int(line.split()[1])
+    return private
+
+
+def section_launch(turns):
+    job = Job()
+    try:
+        job.launch(bench("memory"), "1", "zero", "small", "1")
+        native = subprocess.Popen([bench("memory"), "1", "zero", "small", "1"],
+                                  stdout=subprocess.PIPE)
+        native.stdout.readline()
+        row("RSS added to an idle process", "<= 0.50 MiB",
+            "%.2f MiB" % ((rss(job.process.pid) - rss(native.pid)) / 1024))
+        native.kill()
+        native.wait()
+        plain, ours = [], []
+        for _ in range(turns * 5):
+            for table, command in (
+                    (plain, ["/bin/true"]),
+                    (ours, [tool("ckpt_launch"), "-p", job.port, "/bin/true"])):
+                begin = time.monotonic()
+                subprocess.run(command, env=job.env, check=True)
+                table.append((time.monotonic() - begin) * 1e3)
+        row("ckpt_launch /bin/true", "-", "%.1f ms" % median(ours),
+            "native %.1f ms" % median(plain))
+    finally:
+        job.close()
+
+
+def bound(*arguments):
+    return float(run_lines([bench("bound"), *map(str, arguments)])[0][0])
+
+
+def gap_at(job, skip):
+    """The longest heartbeat gap since the first `skip` ones, in ms."""
+    gaps = [l.split() for l in job.lines() if l.startswith("gap")][skip:]
+    return max([(int(g[2]) - int(g[1])) / 1e6 for g in gaps], default=0.0)
+
+
+def storage_rate(folder, mib=1024):
+    path = os.path.join(folder, "bound")
+    rate = bound("write", mib, path)
+    os.unlink(path)
+    return rate
+
+
+def section_stop(turns, storage):
+    cpus = len(os.sched_getaffinity(0))
+    mib = 1024
+    for kind in ("random", "half", "zero"):
+        for page in ("small", "huge"):
+            fork = median([int(l[1]) / 1e6 for l in run_lines(
+                [bench("memory"), str(mib), kind, page, "1", "fork"])])
+            for mode in ((), ("--sync",)):
+                stop, rate, image, gap, total = [], [], [], [], []
+                job = Job(storage)
+                try:
+                    job.launch(bench("memory"), str(mib), kind, page, "1",
+                               options=mode)
+                    disk = storage_rate(job.dir)
+                    lz4 = bound("lz4", 2048, kind, cpus)
+                    for _ in range(turns):
+                        before = len([l for l in job.lines() if l.startswith("gap")])
+                        report = job.checkpoint()
+                        stop.append(report["stop_ns"] / 1e6)
+                        total.append(report["total_ns"] / 1e9)
+                        rate.append(mib / (report["total_ns"] / 1e9))
+                        image.append(report["stored"] / 2**20)
+                        gap.append(gap_at(job, before))
+                finally:
+                    job.close()
+                name = "1 GiB %s, %s pages%s" % (
+                    kind, "4K" if page == "small" else "THP", ", --sync" if mode else "")
+                if not mode:
+                    row("stop " + name, "<= 1.3 x fork + 3 ms",
+                        "%.1f ms" % median(stop),
+                        "budget here %.1f ms, fork %.1f ms, heartbeat gap %.1f ms" %
+                        (1.3 * fork + 3, fork, median(gap)))
+                else:
+                    row("stop " + name, "-", "%.0f ms" % median(stop))
+                # What must reach the disk at the storage's rate, while LZ4
+                # and zero detection run at theirs.
+                needed = max(mib / lz4, median(image) / disk)
+                row("write " + name, ">= 85 % of the bound",
+                    "%.0f %%" % (100 * needed / median(total)),
+                    "%.2f s, image %.0f MiB, storage %.0f MiB/s, LZ4 %.0f MiB/s" %
+                    (median(total), median(image), disk, lz4))
+
+
+def section_restart(turns, storage):
+    cpus = len(os.sched_getaffinity(0))
+    for mib in (64, 1024, 4096):
+        for compress in ("auto", "none"):
+            kind = "half" if compress == "auto" else "random"
+            times = []
+            job = Job(storage)
+            try:
+                job.launch(bench("memory"), str(mib), kind, "small", "1",
+                           options=("--compress", compress))
+                job.checkpoint()
+                job.kill()
+                for _ in range(turns):
+                    times.append(job.restart())
+                    job.kill()
+                path = os.path.join(job.dir, "bound")
+                bound("write", min(mib, 1024), path)
+                read = bound("read", min(mib, 1024), path, cpus)
+                unlz4 = bound("unlz4", 4096, kind, cpus)
+            finally:
+                job.close()
+            needed = mib / read if compress == "none" else mib / min(read, unlz4)
+            row("restart %d MiB, %s" % (mib, "LZ4" if compress == "auto" else "uncompressed"),
+                ">= 80 % of the bound", "%.0f ms" % (median(times) * 1e3),
+                "%.0f %%; reading alone %.0f ms" % (100 * needed / median(times),
+                                                    needed * 1e3))
+            if compress == "none":
+                times = []
+                job = Job(storage)
+                try:
+                    job.launch(bench("memory"), str(mib), kind, "small", "1",
+                               options=("--compress", compress))
+                    job.checkpoint()
+                    job.kill()
+                    for _ in range(turns):
+                        times.append(job.restart(("--lazy",)))
+                        job.kill()
+                    row("first instruction, %d MiB, --lazy" % mib, "<= 50 ms",
+                        "%.0f ms" % (median(times) * 1e3))
+                except RuntimeError as error:
+                    row("first instruction, %d MiB, --lazy" % mib, "<= 50 ms", "-",
+                        str(error))
+                finally:
+                    job.close()
+
+
+def section_threads(turns, storage):
+    for threads in (1, 100, 2000):
+        job = Job(storage)
+        try:
+            job.launch(bench("memory"), "16", "half", "small", str(threads))
+            stop = [job.checkpoint()["stop_ns"] / 1e6 for _ in range(turns)]
+            job.kill()
+            again = job.restart()
+            job.kill()
+            row("%d threads" % threads, "-", "%.1f ms stop" % median(stop),
+                "%.0f ms restart" % (again * 1e3))
+        finally:
+            job.close()
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--quick", action="store_true", help="two turns instead of five")
+    parser.add_argument("--storage", default=None, help="folder for the images")
+    parser.add_argument("sections", nargs="*",
+                        default=["calls", "launch", "stop", "restart", "threads"])
+    options = parser.parse_args()
+    turns = 2 if options.quick else 5
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    print("%-46s %-22s %-16s %s" % ("what", "budget", "measured", ""))
+    for section in options.sections:
+        try:
+            if section in ("calls", "launch"):
+                globals()["section_" + section](turns)
+            else:
+                globals()["section_" + section](turns, options.storage)
+        except (RuntimeError, subprocess.CalledProcessError) as error:
+            row(section, "", "failed", str(error))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
