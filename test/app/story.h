@@ -62,12 +62,15 @@ static inline void story_say(const char *word)
 /* Returns when the story says `resume`. */
 static inline void story_wait(void)
 {
-	char path[4096];
+	char path[4096], byte;
 	int fd;
 
 	story_path(path, sizeof(path), "resume");
 	fd = open(path, O_RDONLY | O_CLOEXEC);
 	check(fd >= 0);
+	/* Until the other end is closed: or the next wait would find it open
+	 * still, and return at once. */
+	check(read(fd, &byte, 1) == 0);
 	close(fd);
 }
 

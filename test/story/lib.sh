@@ -302,6 +302,7 @@ story_pids() { # program
 descendants() {
 	local child
 
+	# shellcheck disable=SC2013 # they are words
 	for child in $(cat "/proc/$1"/task/*/children 2>/dev/null); do
 		echo "$child"
 		descendants "$child"
