@@ -1,0 +1,79 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Ids for what we add to the capsule. The agent, the restorer's helper threads
+ * and the service threads must not take a tid that a thread yet to be made
+ * has to have again, nor should new processes get one too early: the
+ * largest gap between the images' ids is ours, the kernel goes on behind them.
+ */
+#include "restart/job.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "restart/say.h"
+
+#define IDS_LOWEST 300 /* below is reserved when the numbers wrap around */
+#define IDS_ROOM 8192  /* how far we like the kernel to get on */
+
+static int ascending(const void *a, const void *b)
+{
+	const int32_t *x = a, *y = b;
+
+	return (*x > *y) - (*x < *y);
+}
+
+static int32_t pid_max(void)
+{
+	FILE *f = fopen("/proc/sys/kernel/pid_max", "re");
+	int max = 32768;
+
+	if (f) {
+		if (fscanf(f, "%d", &max) != 1)
+			max = 32768;
+		fclose(f);
+	}
+	return max;
+}
+
+void ids_choose(struct job *job)
+{
+	size_t count = 0, i, j, n = 0;
+	int32_t *ids, start = IDS_LOWEST, best = 0, room = 0, end = pid_max();
+
+	for (i = 0; i < job->process_count; i++)
+		count += job->processes[i].thread_count + 1;
+	ids = malloc((count + 1) * sizeof(*ids));
+	if (!ids)
+		fail("out of memory while choosing ids");
+	for (i = 0; i < job->process_count; i++) {
+		const struct job_process *p = &job->processes[i];
+
+		ids[n++] = p->process->pid;
+		for (j = 0; j < p->thread_count; j++)
+			ids[n++] = p->threads[j].record->tid;
+	}
+	qsort(ids, n, sizeof(*ids), ascending);
+	ids[n++] = end;
+	/* Rather behind all of them, as it would have been, if there is room. */
+	if (n > 1 && end - ids[n - 2] > IDS_ROOM) {
+		best = ids[n - 2] + 1;
+		room = end - best;
+	}
+	for (i = 0; i < n && !best; i++) {
+		if (ids[i] - start > room) {
+			best = start;
+			room = ids[i] - start;
+		}
+		if (ids[i] >= start)
+			start = ids[i] + 1;
+	}
+	free(ids);
+	if (room < IDS_HELPERS + 1024)
+		fail("the program's thread ids leave no room below %d: raise the limit, e.g. sysctl kernel.pid_max=4194304",
+		     end);
+	job->helper_tid = best;
+	job->last_pid = best + IDS_HELPERS;
+	/* As far as can be, so that the program's next children do not meet
+	 * it; but not the last one of all, where the numbers wrap. */
+	job->agent_tid = best + room - 2;
+}

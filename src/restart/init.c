@@ -1,0 +1,384 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The first process in the capsule (pid 1, unless there is no pid namespace):
+ * it makes the ground, starts the agent, makes every process with its old pid,
+ * reaps, and tells ckpt_restart how the root process fares. It outlives
+ * ckpt_restart when need be, and ends when nobody is left but itself.
+ */
+#define _GNU_SOURCE
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/sched.h>
+#include <poll.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/mount.h>
+#include <sys/prctl.h>
+#include <sys/signalfd.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "restart/capsule.h"
+#include "restart/files.h"
+#include "restart/job.h"
+#include "restart/say.h"
+#include "util/paths.h"
+#include "util/runtime.h"
+
+#define AGENT_READY_MS 20000
+
+static struct {
+	struct job *job;
+	enum capsule_kind kind;
+	int socket;	  /* to ckpt_restart; -1: it has gone */
+	pid_t agent;	  /* 0: there is none */
+	pid_t root;
+	char group_dir[96];
+} init;
+
+/* A child like fork()'s, with this pid. */
+static pid_t fork_as(pid_t pid)
+{
+	struct clone_args args = {.exit_signal = SIGCHLD};
+
+	if (pid) {
+		args.set_tid = (uint64_t)(uintptr_t)&pid;
+		args.set_tid_size = 1;
+	}
+	return (pid_t)syscall(SYS_clone3, &args, sizeof(args));
+}
+
+static void tell(uint32_t type, int status, pid_t pid)
+{
+	struct capsule_message message = {
+		.type = type, .status = status, .pid = pid};
+
+	if (init.socket >= 0)
+		send(init.socket, &message, sizeof(message), MSG_NOSIGNAL);
+}
+
+/* ---- the ground ---- */
+
+static void mount_proc(void)
+{
+	if (init.kind == CAPSULE_NONE)
+		return;
+	if (mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0)
+		fail("the capsule's mounts cannot be separated: %s",
+		     strerror(errno));
+	if (mount("proc", "/proc", "proc", MS_NOSUID | MS_NODEV | MS_NOEXEC,
+		  NULL) < 0)
+		fail("/proc cannot be mounted for the capsule's pids: %s; inside a container, allow it (docker run --security-opt systempaths=unconfined) or use --capsule never as root",
+		     strerror(errno));
+}
+
+/* Further ids come behind all those that are to be taken again. */
+static void steer_ids(void)
+{
+	char text[16];
+	int fd = open("/proc/sys/kernel/ns_last_pid", O_WRONLY | O_CLOEXEC);
+	int length = snprintf(text, sizeof(text), "%d", init.job->last_pid);
+
+	if (init.kind == CAPSULE_NONE) {
+		close(fd);
+		return;
+	}
+	if (fd < 0 || write(fd, text, (size_t)length) != length)
+		fail("/proc/sys/kernel/ns_last_pid cannot be set: %s",
+		     strerror(errno));
+	close(fd);
+}
+
+static void make_group_dir(void)
+{
+	char runtime[sizeof(init.group_dir)], error[256];
+	int length;
+
+	if (util_runtime(runtime, sizeof(runtime), error, sizeof(error)) < 0)
+		fail("%s", error);
+	length = snprintf(init.group_dir, sizeof(init.group_dir), "%s/%s-%lu",
+			  runtime, init.job->computation, util_pid_namespace());
+	if (length >= (int)sizeof(init.group_dir))
+		fail("%s is too long a path: set XDG_RUNTIME_DIR to a shorter one",
+		     runtime);
+	if (mkdir(init.group_dir, 0700) < 0 && errno != EEXIST)
+		fail("%s: %s", init.group_dir, strerror(errno));
+}
+
+/* ---- the agent ---- */
+
+static _Noreturn void agent_exec(int ready, int words, int first)
+{
+	char path[4096], expect[16], life[16], ready_text[16];
+	struct job *job = init.job;
+	const char *argv[20];
+	sigset_t none;
+	int n = 0, null = open("/dev/null", O_RDWR), i;
+
+	if (util_find_program("ckpt_agent", path, sizeof(path)) < 0) {
+		dprintf(words, "ckpt_agent is nowhere: install it again");
+		_exit(99);
+	}
+	snprintf(expect, sizeof(expect), "%zu", job->process_count);
+	snprintf(life, sizeof(life), "%u", job->life);
+	snprintf(ready_text, sizeof(ready_text), "%d", 3);
+	argv[n++] = "ckpt_agent";
+	argv[n++] = "--group-dir";
+	argv[n++] = init.group_dir;
+	argv[n++] = "--coordinator";
+	argv[n++] = job->coordinator;
+	argv[n++] = "--computation";
+	argv[n++] = job->computation;
+	argv[n++] = "--ready-fd";
+	argv[n++] = ready_text;
+	argv[n++] = "--capsule";
+	if (first) {
+		argv[n++] = "--expect";
+		argv[n++] = expect;
+		argv[n++] = "--life";
+		argv[n++] = life;
+	}
+	argv[n] = NULL;
+	sigemptyset(&none);
+	for (i = 1; i < NSIG; i++)
+		signal(i, SIG_DFL);
+	sigprocmask(SIG_SETMASK, &none, NULL);
+	setsid(); /* the terminal is none of its business */
+	ready = fcntl(ready, F_DUPFD, 10);
+	words = fcntl(words, F_DUPFD, 10);
+	dup2(null, 0);
+	dup2(null, 1);
+	dup2(words, 2);
+	dup2(ready, 3);
+	close_range(4, ~0u, 0);
+	unsetenv("LD_PRELOAD");
+	execv(path, (char *const *)argv);
+	dprintf(2, "%s: %s", path, strerror(errno));
+	_exit(99);
+}
+
+/* Its last words, when it ends before it is ready: a file, so that nobody
+ * has to read while it runs. */
+static _Noreturn void agent_failed(int words, const char *why)
+{
+	char text[512];
+	ssize_t length = pread(words, text, sizeof(text) - 1, 0);
+
+	text[length > 0 ? length : 0] = 0;
+	text[strcspn(text, "\n")] = 0;
+	fail("the agent in the capsule %s%s%s", why, *text ? ": " : "", text);
+}
+
+static void agent_start(void)
+{
+	int ready[2], words = memfd_create("ckpt-agent", MFD_CLOEXEC);
+	struct pollfd wait;
+	char byte;
+
+	if (words < 0 || pipe2(ready, O_CLOEXEC) < 0)
+		fail("the agent cannot be started: %s", strerror(errno));
+	init.agent = fork_as(init.kind == CAPSULE_NONE ? 0
+						       : init.job->agent_tid);
+	if (init.agent == 0)
+		agent_exec(ready[1], words, 1);
+	if (init.agent < 0)
+		fail("the agent cannot be started: %s", strerror(errno));
+	close(ready[1]);
+	wait.fd = ready[0];
+	wait.events = POLLIN;
+	if (poll(&wait, 1, AGENT_READY_MS) != 1)
+		agent_failed(words, "does not answer");
+	if (read(ready[0], &byte, 1) != 1)
+		agent_failed(words, "ended");
+	close(ready[0]);
+	close(words);
+}
+
+/* It was killed while processes are there. If it cannot be, no checkpoint can
+ * be made any more, which is no reason to end anything. */
+static void agent_start_again(void)
+{
+	int null = open("/dev/null", O_RDWR | O_CLOEXEC);
+
+	init.agent = fork_as(0);
+	if (init.agent == 0)
+		agent_exec(null, null, 0);
+	if (init.agent < 0)
+		init.agent = 0;
+	close(null);
+}
+
+/* ---- the processes ---- */
+
+static void process_start(struct job_process *p)
+{
+	pid_t pid = p->process->pid, made = fork_as(pid);
+
+	if (made == 0)
+		process_restore(init.job, p, init.group_dir,
+				init.kind != CAPSULE_USER);
+	if (made < 0 && errno == EEXIST)
+		fail("process id %d is in use here: end that process, or allow namespaces (see ckpt_restart(1), CAPSULE)",
+		     pid);
+	if (made < 0 && errno == EPERM)
+		fail("process id %d cannot be chosen without CAP_CHECKPOINT_RESTORE: allow namespaces (see ckpt_restart(1), CAPSULE) or restart as root",
+		     pid);
+	if (made < 0)
+		fail("process %d cannot be made: %s", pid, strerror(errno));
+	init.root = made;
+}
+
+/* Nobody's end of file waits for us from here on. */
+static void let_go(int signals)
+{
+	int null = open("/dev/null", O_RDWR | O_CLOEXEC), i;
+
+	for (i = 0; i < 3; i++)
+		dup2(null, i);
+	dup2(signals, 3);
+	if (init.socket >= 0)
+		dup2(init.socket, 4);
+	init.socket = 4;
+	close_range(5, ~0u, 0);
+}
+
+static void child_changed(const siginfo_t *info)
+{
+	int status = 0, gone = info->si_code != CLD_STOPPED &&
+			       info->si_code != CLD_CONTINUED;
+
+	if (gone)
+		waitpid(info->si_pid, &status, 0);
+	if (info->si_pid == init.agent && gone) {
+		init.agent = 0;
+		if (WIFEXITED(status) && WEXITSTATUS(status) == 0)
+			return;
+		/* Killed: whoever is still there needs one. */
+		if (waitid(P_ALL, 0, &(siginfo_t){0},
+			   WEXITED | WNOHANG | WNOWAIT) == 0 ||
+		    errno != ECHILD)
+			agent_start_again();
+		return;
+	}
+	if (info->si_pid != init.root)
+		return;
+	if (info->si_code == CLD_STOPPED)
+		tell(CAPSULE_STOPPED, info->si_status, init.root);
+	else if (info->si_code == CLD_CONTINUED)
+		tell(CAPSULE_CONTINUED, 0, init.root);
+	else
+		tell(CAPSULE_EXITED, status, init.root);
+	if (gone)
+		init.root = 0;
+}
+
+/* 0: there are no children any more. */
+static int reap(void)
+{
+	siginfo_t info;
+
+	for (;;) {
+		info.si_pid = 0;
+		/* WNOWAIT: an end is fetched by waitpid, with its full status */
+		if (waitid(P_ALL, 0, &info, WEXITED | WNOHANG | WNOWAIT) < 0)
+			return errno != ECHILD;
+		if (info.si_pid) {
+			child_changed(&info);
+			continue;
+		}
+		if (waitid(P_ALL, 0, &info, WSTOPPED | WCONTINUED | WNOHANG) <
+			    0 ||
+		    !info.si_pid)
+			return 1;
+		child_changed(&info);
+	}
+}
+
+static void end_all(void)
+{
+	if (init.kind != CAPSULE_NONE)
+		_exit(99); /* the kernel ends the rest of the namespace */
+	if (init.root)
+		kill(init.root, SIGKILL);
+	if (init.agent)
+		kill(init.agent, SIGKILL);
+	_exit(99);
+}
+
+static void hear(void)
+{
+	struct capsule_message message;
+	ssize_t length = recv(init.socket, &message, sizeof(message),
+			      MSG_DONTWAIT);
+
+	if (length == (ssize_t)sizeof(message) && message.type == CAPSULE_ABORT)
+		end_all();
+	if (length > 0 || (length < 0 && errno == EAGAIN))
+		return;
+	/* ckpt_restart has gone: the program goes on without it. */
+	close(init.socket);
+	init.socket = -1;
+}
+
+void init_main(struct job *job, enum capsule_kind kind, int has_time,
+	       int socket, int errors)
+{
+	struct signalfd_siginfo signal_info;
+	struct pollfd polls[2];
+	sigset_t all;
+	int signals;
+	size_t i;
+
+	init.job = job;
+	init.kind = kind;
+	init.socket = socket;
+	say_from_child(errors, socket);
+	prctl(PR_SET_NAME, "ckpt_init");
+	if (!has_time)
+		report("this kernel has no time namespaces: the program's monotonic clock jumps");
+	if (kind == CAPSULE_NONE) {
+		prctl(PR_SET_CHILD_SUBREAPER, 1);
+		job->helper_tid = 0; /* somebody may have it here */
+	}
+	sigfillset(&all); /* pid 1 or not: only SIGCHLD concerns us */
+	sigprocmask(SIG_SETMASK, &all, NULL);
+	sigemptyset(&all);
+	sigaddset(&all, SIGCHLD);
+	signals = signalfd(-1, &all, SFD_CLOEXEC | SFD_NONBLOCK);
+	if (signals < 0)
+		fail("signalfd: %s", strerror(errno));
+	mount_proc();
+	if (kind != CAPSULE_NONE)
+		files_cover(job);
+	make_group_dir();
+	steer_ids();
+	agent_start();
+	for (i = 0; i < job->process_count; i++)
+		process_start(&job->processes[i]);
+	tell(CAPSULE_STARTED, 0, init.root);
+	signals = fcntl(signals, F_DUPFD_CLOEXEC, 10);
+	init.socket = fcntl(init.socket, F_DUPFD_CLOEXEC, 10);
+	let_go(signals);
+	say_from_child(2, init.socket);
+	for (;;) {
+		if (!reap())
+			_exit(0);
+		polls[0].fd = 3;
+		polls[0].events = POLLIN;
+		polls[1].fd = init.socket;
+		polls[1].events = POLLIN;
+		if (poll(polls, 2, -1) < 0)
+			continue;
+		while (read(3, &signal_info, sizeof(signal_info)) > 0)
+			;
+		if (init.socket >= 0 && polls[1].revents)
+			hear();
+	}
+}

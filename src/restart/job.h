@@ -1,0 +1,144 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * What is to be restarted: the manifest and all images of one generation,
+ * read and checked. Built by ckpt_restart before anything is created; every
+ * process it forks has its own copy and only reads it.
+ */
+#ifndef JOB_H
+#define JOB_H
+
+#include <jansson.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "image/format.h"
+#include "image/reader.h"
+#include "restart/options.h"
+
+struct job_process;
+
+/* A file of the computation, one for each dev:ino over all images. Decided by
+ * files.c; see there. */
+enum file_state {
+	FILE_UNDECIDED,
+	FILE_IN_PLACE,	 /* the path leads to the right content */
+	FILE_FROM_STORE, /* the store's copy stands for it, read-only */
+	FILE_HELD,	 /* nameless or shared memory: `fd` is it */
+	FILE_UNAVAILABLE,
+};
+
+struct job_file {
+	const struct image_file *record; /* of the first image that has it */
+	char *path;	     /* without " (deleted)" */
+	char *store;	     /* path of its copy in store/, NULL: none */
+	enum file_state mapped; /* for private mappings: the exact content */
+	enum file_state opened; /* for descriptors */
+	int is_mapped, is_opened, is_exe; /* who needs it */
+	int fd;		     /* FILE_HELD, else -1 */
+	int displaced;	     /* roll it back: files_apply() */
+	char why[256];	     /* FILE_UNAVAILABLE: the reason, with remedy */
+};
+
+struct job_thread {
+	const struct image_thread *record;
+};
+
+struct job_area {
+	const struct image_area *record;
+	const struct image_guard *guards;
+	const char *name; /* name_length bytes */
+	struct job_file *file;
+};
+
+struct job_object {
+	uint32_t kind;
+	const struct image_object *record;
+	const void *body; /* behind it */
+	size_t length;
+	struct job_file *file;
+	int first_fd; /* -1: none */
+	char *label;
+};
+
+struct job_process {
+	struct image_reader reader;
+	char *name; /* of the image file, for messages */
+	const struct image_process *process;
+	const struct image_cpu *cpu; /* NULL: not recorded */
+	const struct image_cwd *cwd; /* NULL: unknown */
+	char *cwd_path;
+	const void *auxv;
+	size_t auxv_length;
+	const void *vdso;
+	size_t vdso_length;
+
+	struct job_thread *threads;
+	size_t thread_count;
+	struct job_area *areas;
+	size_t area_count;
+	struct job_file **files; /* by id; NULL where there is none */
+	const struct image_file **file_records;
+	size_t file_count;	 /* highest id + 1 */
+	const struct image_fd **fds;
+	size_t fd_count;
+	struct job_object *objects; /* ascending id */
+	size_t object_count;
+};
+
+struct job {
+	const struct options *options;
+	char *computation_dir; /* .../ckpt-NAME-ID */
+	char *generation_dir;
+	char *name, *id;       /* of the manifest */
+	uint64_t generation;
+	json_t *manifest;
+	struct job_process *processes;
+	size_t process_count;
+	struct job_file **files;
+	size_t file_count;
+
+	/* Decided by coordinator_attach() and ids_choose(). */
+	char coordinator[96];
+	char computation[40];
+	uint32_t life;
+	int32_t agent_tid;  /* ids that no image uses */
+	int32_t helper_tid; /* the first of IDS_HELPERS */
+	int32_t last_pid;   /* further ids come after this one */
+	/* The terminal and the root process's place, by terminal.c. */
+	int tty;	 /* -1: none */
+	int foreground;	 /* ckpt_restart's group owns it */
+	int own_session; /* the root process makes one */
+	int own_group;
+};
+
+#define IDS_HELPERS 256
+
+/* manifest.c: finds the generation, reads the manifest. By fail(). */
+void manifest_read(struct job *job, const char *where);
+/* The manifest's entry for a file: its name in the store, or NULL. */
+const char *manifest_store_name(const struct job *job,
+				const struct image_file *file);
+
+/* images.c: opens every image the manifest names, sorts its records. */
+void images_open(struct job *job);
+void images_verify_blocks(struct job *job);
+struct job_file *job_process_file(const struct job_process *p, uint32_t id);
+struct job_process *job_root(const struct job *job);
+
+/* check.c: can this machine take it? */
+void check_machine(struct job *job);
+/* ids.c: tids for our own helpers. */
+void ids_choose(struct job *job);
+
+/* coordinator.c */
+void coordinator_attach(struct job *job);
+/* A descriptor to poll, and what to do then: 1: the computation runs, 0: not
+ * yet, by fail() otherwise. */
+int coordinator_fd(void);
+int coordinator_ready(void);
+
+/* process.c: in the process that is to become the program. */
+_Noreturn void process_restore(struct job *job, struct job_process *p,
+			       const char *group_dir, int caps_keep);
+
+#endif

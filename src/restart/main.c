@@ -1,0 +1,50 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * ckpt_restart: from a checkpoint to the running program, in this order: read
+ * and check everything; find a coordinator; put files back; make the capsule,
+ * whose init makes the processes; stay as the program's parent.
+ */
+#include <stdlib.h>
+#include <string.h>
+
+#include "restart/capsule.h"
+#include "restart/files.h"
+#include "restart/job.h"
+#include "restart/restore.h"
+#include "restart/say.h"
+#include "restart/watch.h"
+
+static struct capsule capsule;
+
+static void undo(void)
+{
+	capsule_destroy(&capsule);
+	files_undo();
+}
+
+int main(int argc, char **argv)
+{
+	struct options options;
+	struct job job = {.options = &options};
+
+	options_parse(&options, argc, argv);
+	manifest_read(&job, options.where);
+	images_open(&job);
+	check_machine(&job);
+	ids_choose(&job);
+	files_decide(&job);
+	descriptors_check(&job);
+	if (options.verify)
+		images_verify_blocks(&job);
+	watch_decide_place(&job);
+	coordinator_attach(&job);
+
+	watch_block_signals();
+	say_on_failure(undo);
+	files_apply(&job);
+	capsule_start(&capsule, &job);
+	watch_start(&capsule, &job);
+	say_on_failure(NULL);
+	report_print();
+	watch_run();
+}

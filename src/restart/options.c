@@ -1,0 +1,177 @@
+/* SPDX-License-Identifier: MIT */
+/* The command line. What the user did not give comes from CKPT_ variables. */
+#define _GNU_SOURCE
+#include "restart/options.h"
+
+#include <errno.h>
+#include <getopt.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "restart/say.h"
+
+static const char help[] =
+	"Usage: ckpt_restart [OPTION]... [DIR]\n"
+	"Restart a program from a checkpoint. DIR is the checkpoint directory (the newest\n"
+	"computation in it is taken), a computation's folder or one generation; it\n"
+	"defaults to $CKPT_DIR, then to the current directory.\n"
+	"\n"
+	"  -h, --host HOST         where the coordinator is (CKPT_HOST; 127.0.0.1)\n"
+	"  -p, --port PORT         its port (CKPT_PORT; 7790)\n"
+	"      --port-file FILE    read the port from FILE, or write that of a new one\n"
+	"  -j, --join              it must be there already\n"
+	"      --new-coordinator   start one\n"
+	"      --any-coordinator   use it if it is idle, else start one (default)\n"
+	"      --generation N      not the newest checkpoint, but this one\n"
+	"      --files MODE        rollback (default): files that were open for writing get\n"
+	"                          their content back, what is there now is set aside;\n"
+	"                          reopen: they stay as they are (CKPT_FILES)\n"
+	"  -d, --ckptdir DIR       where further checkpoints go\n"
+	"  -i, --interval SECONDS  checkpoint that often (CKPT_INTERVAL)\n"
+	"      --capsule WHEN      auto (default), always or never (CKPT_CAPSULE)\n"
+	"      --no-verify         do not check every block before the start\n"
+	"      --quiet             say nothing but errors\n"
+	"      --help, --version\n"
+	"\n"
+	"The exit status is that of the program, or 99 if it could not be restarted.\n";
+
+enum {
+	OPTION_GENERATION = OPTION_OWN,
+	OPTION_FILES,
+	OPTION_CAPSULE,
+	OPTION_NO_VERIFY,
+	OPTION_QUIET,
+	OPTION_HELP,
+	OPTION_VERSION,
+};
+
+static const struct option long_options[] = {
+	UTIL_ATTACH_LONG,
+	{"generation", required_argument, NULL, OPTION_GENERATION},
+	{"files", required_argument, NULL, OPTION_FILES},
+	{"ckptdir", required_argument, NULL, 'd'},
+	{"interval", required_argument, NULL, 'i'},
+	{"capsule", required_argument, NULL, OPTION_CAPSULE},
+	{"no-verify", no_argument, NULL, OPTION_NO_VERIFY},
+	{"quiet", no_argument, NULL, OPTION_QUIET},
+	{"help", no_argument, NULL, OPTION_HELP},
+	{"version", no_argument, NULL, OPTION_VERSION},
+	{NULL, 0, NULL, 0},
+};
+
+/* Which of `words` it is, or fail(). */
+static int choice(const char *option, const char *value,
+		  const char *const words[])
+{
+	int i;
+
+	for (i = 0; words[i]; i++)
+		if (strcmp(words[i], value) == 0)
+			return i;
+	fail("%s cannot be '%s': see ckpt_restart --help", option, value);
+}
+
+static void set_files(struct options *o, const char *mode)
+{
+	static const char *const words[] = {"rollback", "reopen", NULL};
+
+	o->reopen = choice("--files", mode, words);
+}
+
+static void set_capsule(struct options *o, const char *when)
+{
+	static const char *const words[] = {
+		[CAPSULE_AUTO] = "auto",
+		[CAPSULE_ALWAYS] = "always",
+		[CAPSULE_NEVER] = "never",
+		NULL,
+	};
+
+	o->capsule = (enum options_capsule)choice("--capsule", when, words);
+}
+
+static void set_ckptdir(struct options *o, const char *dir)
+{
+	o->ckptdir = realpath(dir, NULL);
+	if (!o->ckptdir)
+		fail("%s: %s: make it first", dir, strerror(errno));
+}
+
+static void set_defaults(struct options *o)
+{
+	const char *value;
+
+	memset(o, 0, sizeof(*o));
+	util_attach_defaults(&o->coordinator);
+	o->verify = 1;
+	o->interval = -1;
+	o->where = getenv("CKPT_DIR");
+	value = getenv("CKPT_FILES");
+	if (value && *value)
+		set_files(o, value);
+	value = getenv("CKPT_CAPSULE");
+	if (value && *value)
+		set_capsule(o, value);
+	value = getenv("CKPT_INTERVAL");
+	if (value && *value)
+		o->interval = (int)util_number("CKPT_INTERVAL", value, 0,
+					       INT_MAX);
+}
+
+static void take(struct options *o, int c)
+{
+	switch (c) {
+	case 'd':
+		set_ckptdir(o, optarg);
+		break;
+	case 'i':
+		o->interval = (int)util_number("-i", optarg, 0, INT_MAX);
+		break;
+	case OPTION_GENERATION:
+		o->generation =
+			(uint64_t)util_number("--generation", optarg, 1,
+					      LONG_MAX);
+		break;
+	case OPTION_FILES:
+		set_files(o, optarg);
+		break;
+	case OPTION_CAPSULE:
+		set_capsule(o, optarg);
+		break;
+	case OPTION_NO_VERIFY:
+		o->verify = 0;
+		break;
+	case OPTION_QUIET:
+		say_quiet();
+		break;
+	case OPTION_HELP:
+		fputs(help, stdout);
+		exit(0);
+	case OPTION_VERSION:
+		puts("ckpt_restart " PACKAGE_VERSION);
+		exit(0);
+	default:
+		fputs("Try 'ckpt_restart --help'.\n", stderr);
+		exit(99);
+	}
+}
+
+void options_parse(struct options *o, int argc, char **argv)
+{
+	int c;
+
+	set_defaults(o);
+	while ((c = getopt_long(argc, argv, UTIL_ATTACH_SHORT "d:i:",
+				long_options, NULL)) != -1)
+		if (!util_attach_option(&o->coordinator, c, optarg))
+			take(o, c);
+	if (argc - optind > 1)
+		fail("one directory at a time: '%s' is too much",
+		     argv[optind + 1]);
+	if (optind < argc)
+		o->where = argv[optind];
+	if (!o->where || !*o->where)
+		o->where = ".";
+}
