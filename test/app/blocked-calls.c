@@ -350,8 +350,10 @@ static int do_flock(void)
 
 static int do_setlkw(void)
 {
-	struct flock lock = {.l_type = F_WRLCK, .l_whence = SEEK_SET,
-			     .l_start = 10, .l_len = 1};
+	struct flock lock = {.l_type = F_WRLCK,
+			     .l_whence = SEEK_SET,
+			     .l_start = 10,
+			     .l_len = 1};
 
 	return fcntl(other_file, F_OFD_SETLKW, &lock) == 0 && going;
 }
@@ -416,8 +418,8 @@ static int do_wait4(void)
 {
 	int status;
 
-	return wait4(child, &status, 0, NULL) == child &&
-	       WIFEXITED(status) && going;
+	return wait4(child, &status, 0, NULL) == child && WIFEXITED(status) &&
+	       going;
 }
 
 enum { UNTIMED, TIMED, DATED };
@@ -510,8 +512,10 @@ static void wait_until_asleep(pid_t tid)
 
 static void prepare(int more)
 {
-	struct flock lock = {.l_type = F_WRLCK, .l_whence = SEEK_SET,
-			     .l_start = 10, .l_len = 1};
+	struct flock lock = {.l_type = F_WRLCK,
+			     .l_whence = SEEK_SET,
+			     .l_start = 10,
+			     .l_len = 1};
 	struct sigaction action = {.sa_handler = nothing};
 	static const char page[4096];
 	sigset_t set;
@@ -531,8 +535,8 @@ static void prepare(int more)
 		check(socketpair(AF_UNIX, SOCK_STREAM, 0, unixes) == 0);
 		accepting = listening("accepting", 5);
 		crowded = listening("crowded", 0);
-		check(connect(socket(AF_UNIX, SOCK_STREAM, 0),
-			      (void *)&address, sizeof(address)) == 0);
+		check(connect(socket(AF_UNIX, SOCK_STREAM, 0), (void *)&address,
+			      sizeof(address)) == 0);
 		queue = msgget(IPC_PRIVATE, 0600);
 		check(queue >= 0);
 	}
@@ -586,8 +590,10 @@ static void let_go(const struct call *c)
 	else if (c->run == do_flock)
 		check(flock(locked_file, LOCK_UN) == 0);
 	else if (c->run == do_setlkw) {
-		struct flock lock = {.l_type = F_UNLCK, .l_whence = SEEK_SET,
-				     .l_start = 10, .l_len = 1};
+		struct flock lock = {.l_type = F_UNLCK,
+				     .l_whence = SEEK_SET,
+				     .l_start = 10,
+				     .l_len = 1};
 
 		check(fcntl(locked_file, F_OFD_SETLK, &lock) == 0);
 	} else if (c->run == do_open_fifo)
@@ -596,8 +602,8 @@ static void let_go(const struct call *c)
 		check(write(unixes[1], "x", 1) == 1);
 	else if (c->run == do_accept) {
 		strcpy(address.sun_path, "accepting");
-		check(connect(socket(AF_UNIX, SOCK_STREAM, 0),
-			      (void *)&address, sizeof(address)) == 0);
+		check(connect(socket(AF_UNIX, SOCK_STREAM, 0), (void *)&address,
+			      sizeof(address)) == 0);
 	} else if (c->run == do_connect)
 		check(accept(crowded, NULL, NULL) >= 0);
 	else if (c->run == do_msgrcv)

@@ -30,8 +30,8 @@
 
 static inline void story_fail(const char *file, int line, const char *what)
 {
-	dprintf(2, "%s:%d: check(%s) failed; errno %d (%s)\n", file, line,
-		what, errno, strerror(errno));
+	dprintf(2, "%s:%d: check(%s) failed; errno %d (%s)\n", file, line, what,
+		errno, strerror(errno));
 	_exit(1);
 }
 

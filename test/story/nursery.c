@@ -153,8 +153,7 @@ int main(int argc, char **argv)
 	end_all();
 	return ret;
 ended:
-	ret = WIFEXITED(status) ? WEXITSTATUS(status)
-				: 128 + WTERMSIG(status);
+	ret = WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
 	end_all();
 	return ret;
 }
