@@ -1,0 +1,376 @@
+/* SPDX-License-Identifier: MIT */
+#define _GNU_SOURCE
+#include "agent/members.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/syscall.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "agent/agent.h"
+#include "agent/checkpoint.h"
+#include "agent/proc.h"
+#include "agent/rebirth.h"
+#include "wire/peer.h"
+#include "util/log.h"
+
+#define LIBRARY "libckpt.so"
+#define HAS_33(mask) (((mask) >> (CKPT_SIGNAL - 1)) & 1)
+#define NEWBORN_NS 300000000u  /* so long a process may take to load us */
+#define PENDING_NS 1000000000u /* and so long with a sign that it will */
+
+static struct {
+	struct member *first;
+	unsigned count;
+	struct member *of_slot[REGISTRY_SLOTS];
+} members;
+
+struct member *members_first(void)
+{
+	return members.first;
+}
+
+unsigned members_count(void)
+{
+	return members.count;
+}
+
+struct member *members_find(pid_t pid)
+{
+	struct member *m = members.first;
+
+	while (m && m->pid != pid)
+		m = m->next;
+	return m;
+}
+
+static void slot_free(struct registry_slot *slot)
+{
+	slot->pid = 0;
+	slot->start_time = 0;
+	slot->answered = 0;
+	slot->error = 0;
+	slot->writer = 0;
+	slot->poked_tid = 0;
+	slot->asleep_since = 0;
+	__atomic_store_n(&slot->state, SLOT_FREE, __ATOMIC_RELEASE);
+}
+
+/* A pidfd of the process of that pid and start time, or -errno. */
+static int identify(pid_t pid, uint64_t start_time)
+{
+	struct pollfd dead = {.events = POLLIN};
+	struct proc_stat stat;
+	int ret;
+
+	dead.fd = (int)syscall(SYS_pidfd_open, pid, 0);
+	if (dead.fd < 0)
+		return -errno;
+	/* Looked at after the open: then both are the same process. */
+	ret = proc_stat(pid, 0, &stat);
+	if (ret == 0 && stat.start_time != start_time)
+		ret = -ESRCH;
+	/* Readable when the last thread has ended. */
+	if (ret == 0 && poll(&dead, 1, 0) != 0)
+		ret = -ESRCH;
+	if (ret == 0)
+		return dead.fd;
+	close(dead.fd);
+	return ret;
+}
+
+static void member_forget(struct member *m)
+{
+	struct member **at = &members.first;
+
+	while (*at != m)
+		at = &(*at)->next;
+	*at = m->next;
+	members.count--;
+	if (m->slot) {
+		members.of_slot[m->slot - registry_slots(agent.registry)] =
+			NULL;
+		/* Another one of the same pid may have it already. */
+		if (m->slot->pid == m->pid &&
+		    m->slot->start_time == m->start_time)
+			slot_free(m->slot);
+	}
+	loop_remove(&m->pidfd);
+	close(m->pidfd.fd);
+	free(m);
+}
+
+static void member_died(struct loop_source *source, uint32_t events)
+{
+	struct member *m = container_of(source, struct member, pidfd);
+
+	(void)events;
+	/* Its last children have slots before it can die: see them first, or
+	 * we might think that nobody is left. */
+	members_scan();
+	log_line("process %d (%s) has ended", m->pid, m->program);
+	checkpoint_member_died(m);
+	rebirth_member_died(m);
+	member_forget(m);
+	agent_check_end();
+}
+
+static struct member *member_add(pid_t pid, uint64_t start_time, int pidfd,
+				 struct registry_slot *slot)
+{
+	struct member *m = calloc(1, sizeof(*m));
+	struct proc_stat stat;
+
+	if (!m) {
+		close(pidfd);
+		return NULL;
+	}
+	m->pid = pid;
+	m->start_time = start_time;
+	m->slot = slot;
+	m->pidfd.fd = pidfd;
+	m->pidfd.ready = member_died;
+	if (loop_add(&m->pidfd, EPOLLIN) < 0) {
+		close(pidfd);
+		free(m);
+		return NULL;
+	}
+	if (proc_stat(pid, 0, &stat) == 0)
+		memcpy(m->program, stat.comm, sizeof(m->program));
+	m->next = members.first;
+	members.first = m;
+	members.count++;
+	return m;
+}
+
+static void slot_look(unsigned index, struct registry_slot *slot)
+{
+	struct member *m = members.of_slot[index];
+	pid_t pid = __atomic_load_n(&slot->pid, __ATOMIC_ACQUIRE);
+	uint64_t start_time = slot->start_time;
+	int pidfd;
+
+	/* 0: taken just now, not filled in yet. */
+	if (pid <= 0 || start_time == 0 || (m && m->pid == pid))
+		return;
+	pidfd = identify(pid, start_time);
+	if (pidfd == -ESRCH || pidfd == -ENOENT) {
+		/* Twice the same dead owner, or somebody is filling it in. */
+		if (slot->pid == pid && slot->start_time == start_time)
+			slot_free(slot);
+		return;
+	}
+	if (pidfd < 0) {
+		log_line("process %d: %s", pid, strerror(-pidfd));
+		return;
+	}
+	m = members_find(pid);
+	if (m && !m->slot) { /* made by raw clone; now it has one */
+		close(pidfd);
+		m->slot = slot;
+	} else {
+		m = member_add(pid, start_time, pidfd, slot);
+	}
+	if (m)
+		members.of_slot[index] = m;
+}
+
+void members_scan(void)
+{
+	struct registry_slot *slots = registry_slots(agent.registry);
+	struct proc_stat stat;
+
+	for (unsigned i = 0; i < REGISTRY_SLOTS; i++)
+		if (__atomic_load_n(&slots[i].state, __ATOMIC_ACQUIRE) !=
+		    SLOT_FREE)
+			slot_look(i, &slots[i]);
+	/* Names change by exec and prctl. */
+	for (struct member *m = members.first; m; m = m->next)
+		if (proc_stat(m->pid, 0, &stat) == 0)
+			memcpy(m->program, stat.comm, sizeof(m->program));
+}
+
+/* ---- strangers ---- */
+
+struct walk {
+	pid_t *pids; /* still to be walked, as parent */
+	size_t count, room;
+	pid_t parent;
+	uint64_t since;
+	int pending;
+	int found;
+	struct members_stranger *out;
+};
+
+static void walk_add(struct walk *walk, pid_t pid)
+{
+	if (walk->count == walk->room) {
+		size_t room = walk->room ? 2 * walk->room : 64;
+		pid_t *more = reallocarray(walk->pids, room, sizeof(*more));
+
+		if (!more)
+			return;
+		walk->pids = more;
+		walk->room = room;
+	}
+	walk->pids[walk->count++] = pid;
+}
+
+static void stranger_found(struct walk *walk, pid_t pid, const char *program,
+			   const char *why)
+{
+	if (walk->found)
+		return;
+	walk->found = 1;
+	walk->out->pid = pid;
+	snprintf(walk->out->program, sizeof(walk->out->program), "%s", program);
+	snprintf(walk->out->why, sizeof(walk->out->why), "%s", why);
+}
+
+/* So long has the process been there, ns. */
+static uint64_t age(const struct proc_stat *stat)
+{
+	struct timespec now;
+	uint64_t ns, born;
+
+	clock_gettime(CLOCK_BOOTTIME, &now);
+	ns = (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
+	born = stat->start_time * (1000000000u / (uint64_t)sysconf(_SC_CLK_TCK));
+	return ns > born ? ns - born : 0;
+}
+
+static int is_writer(pid_t pid)
+{
+	for (struct member *m = members.first; m; m = m->next)
+		if (m->slot && m->slot->writer == pid)
+			return 1;
+	return checkpoint_is_writer(pid);
+}
+
+/* Has a slot, or the library is in: does it answer pokes? */
+static int answers(const struct member *m)
+{
+	struct proc_status status;
+
+	if (m->slot &&
+	    __atomic_load_n(&m->slot->state, __ATOMIC_ACQUIRE) != SLOT_LIVE)
+		return 0;
+	return proc_status(m->pid, &status) == 0 && HAS_33(status.caught);
+}
+
+static void look_at_child(pid_t pid, void *data)
+{
+	struct walk *walk = data;
+	struct proc_status status;
+	struct proc_stat stat;
+	struct member *m = members_find(pid);
+	int pidfd, sign;
+
+	if (m || is_writer(pid) || pid == getpid() ||
+	    pid == agent.init)
+		return; /* members are walked by themselves */
+	if (proc_stat(pid, 0, &stat) < 0 || stat.state == 'Z' ||
+	    stat.state == 'X' || proc_status(pid, &status) < 0)
+		return;
+	walk_add(walk, pid);
+	if (proc_same_memory(pid, walk->parent)) {
+		walk->pending = 1; /* vfork: nobody may be signalled */
+		return;
+	}
+	sign = proc_maps(pid, LIBRARY) == 1;
+	if (sign && HAS_33(status.caught)) {
+		pidfd = identify(pid, stat.start_time);
+		if (pidfd >= 0)
+			member_add(pid, stat.start_time, pidfd, NULL);
+		walk->pending = 1;
+		return;
+	}
+	sign = sign || HAS_33(status.ignored) || age(&stat) < NEWBORN_NS;
+	if (sign && loop_now() - walk->since < PENDING_NS) {
+		walk->pending = 1;
+		return;
+	}
+	stranger_found(walk, pid, stat.comm,
+		       "runs without the library (static, setuid, or started "
+		       "with a cleaned environment)");
+}
+
+int members_stranger(uint64_t since, int *pending, struct members_stranger *out)
+{
+	struct walk walk = {.since = since, .out = out};
+
+	members_scan();
+	for (struct member *m = members.first; m; m = m->next) {
+		walk_add(&walk, m->pid);
+		if (answers(m) || !m->slot)
+			continue;
+		walk.pending = 1;
+		if (loop_now() - since > PENDING_NS &&
+		    proc_maps(m->pid, LIBRARY) == 0)
+			stranger_found(&walk, m->pid, m->program,
+				       "has become a program that the library "
+				       "is not in (static or setuid)");
+	}
+	if (agent.init)
+		walk_add(&walk, agent.init); /* orphans come to it */
+	while (walk.count > 0) {
+		walk.parent = walk.pids[--walk.count];
+		proc_children(walk.parent, look_at_child, &walk);
+	}
+	free(walk.pids);
+	*pending = walk.pending;
+	return walk.found;
+}
+
+/* ---- all of them ---- */
+
+void members_kill(void)
+{
+	members_scan();
+	for (struct member *m = members.first; m; m = m->next)
+		if (syscall(SYS_pidfd_send_signal, m->pidfd.fd, SIGKILL, NULL,
+			    0) < 0 &&
+		    errno != ESRCH)
+			log_line("cannot kill process %d (%s): %s", m->pid,
+				  m->program, strerror(errno));
+}
+
+json_t *members_report(void)
+{
+	json_t *list = json_array();
+	struct proc_stat stat;
+
+	members_scan();
+	for (struct member *m = members.first; m; m = m->next) {
+		char state[2] = {0};
+
+		if (proc_stat(m->pid, 0, &stat) < 0)
+			continue;
+		state[0] = stat.state;
+		json_array_append_new(
+			list,
+			json_pack("{s:i, s:i, s:o, s:s, s:i, s:I}", "pid",
+				  (int)m->pid, "ppid", (int)stat.ppid,
+				  "program", wire_text(stat.comm), "state",
+				  state, "threads", stat.threads, "rss",
+				  (json_int_t)stat.rss));
+	}
+	return list;
+}
+
+uint64_t members_memory(void)
+{
+	struct proc_status status;
+	uint64_t sum = 0;
+
+	for (struct member *m = members.first; m; m = m->next)
+		if (proc_status(m->pid, &status) == 0)
+			sum += status.rss_memory;
+	return sum;
+}

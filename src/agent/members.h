@@ -1,0 +1,58 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The processes of the group. The registry is the truth; a member is what we
+ * keep beside a slot: a pidfd that tells of its death, and its part in the
+ * checkpoint under way. Event loop only.
+ */
+#ifndef AGENT_MEMBERS_H
+#define AGENT_MEMBERS_H
+
+#include <jansson.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#include "agent/loop.h"
+#include "wire/registry.h"
+
+struct part;
+struct service;
+
+struct member {
+	struct member *next;
+	struct registry_slot *slot; /* NULL: made by raw clone; it will take
+				     * one when it is poked */
+	pid_t pid;
+	uint64_t start_time;
+	char program[24];
+	struct loop_source pidfd;
+	struct part *part;	 /* checkpoint.c's, or NULL */
+	struct service *leaving; /* its service thread has not ended yet since
+				  * the last checkpoint: no poke meanwhile */
+	uint64_t held_since; /* stopped or traced: since when we see it */
+};
+
+/* Take notice of who came; free the slots of who went. */
+void members_scan(void);
+struct member *members_first(void);
+struct member *members_find(pid_t pid);
+unsigned members_count(void);
+
+/* Look for descendants that the library is not in. *pending: some are just
+ * being born or in exec: ask again soon (they count as foreign after `since`
+ * (loop_now()) is a second ago). Descendants without a slot that the library
+ * is in become members. Returns 1 and who it is, else 0. */
+struct members_stranger {
+	pid_t pid;
+	char program[24];
+	char why[160];
+};
+int members_stranger(uint64_t since, int *pending,
+		     struct members_stranger *out);
+
+/* SIGKILL for every member. */
+void members_kill(void);
+/* [{pid, ppid, program, state, threads, rss}] */
+json_t *members_report(void);
+uint64_t members_memory(void); /* bytes that no file holds, of all */
+
+#endif

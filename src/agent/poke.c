@@ -1,0 +1,73 @@
+/* SPDX-License-Identifier: MIT */
+#define _GNU_SOURCE
+#include "agent/poke.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "agent/loop.h"
+#include "agent/proc.h"
+
+#define THREADS 64 /* enough to find one that takes it */
+
+/* Would the signal reach our handler? Its default action is to kill. */
+static int takes_pokes(struct member *m, uint32_t request)
+{
+	struct proc_status status;
+	struct proc_stat stat;
+
+	if (m->leaving)
+		return 0;
+	if (m->slot &&
+	    (__atomic_load_n(&m->slot->state, __ATOMIC_ACQUIRE) != SLOT_LIVE ||
+	     __atomic_load_n(&m->slot->answered, __ATOMIC_ACQUIRE) == request))
+		return 0;
+	if (proc_stat(m->pid, 0, &stat) < 0)
+		return 0;
+	/* It would only queue up. */
+	if (stat.state == 'T' || stat.state == 't') {
+		if (!m->held_since)
+			m->held_since = loop_now();
+		return 0;
+	}
+	m->held_since = 0;
+	return proc_status(m->pid, &status) == 0 &&
+	       (status.caught >> (CKPT_SIGNAL - 1) & 1);
+}
+
+/* What the thread cannot know any more once the signal has come. poked_tid
+ * last and taken away first: the rest is of that thread, or not looked at. */
+static void slot_fill(struct registry_slot *slot, pid_t pid, pid_t tid)
+{
+	__atomic_store_n(&slot->poked_tid, 0, __ATOMIC_SEQ_CST);
+	slot->error = 0;
+	slot->asleep_since = proc_asleep_since(pid, tid);
+	slot->poked_call = slot->asleep_since ? proc_call(pid, tid) + 1 : 0;
+	__atomic_store_n(&slot->poked_tid, tid, __ATOMIC_SEQ_CST);
+}
+
+int poke(struct member *m, uint32_t request, unsigned attempt)
+{
+	siginfo_t info = {0};
+	pid_t tids[THREADS], tid;
+	int count;
+
+	if (!takes_pokes(m, request))
+		return POKE_LATER;
+	count = proc_threads(m->pid, tids, THREADS);
+	if (count <= 0)
+		return POKE_LATER;
+	tid = tids[attempt % (unsigned)count];
+	if (m->slot)
+		slot_fill(m->slot, m->pid, tid);
+	info.si_signo = CKPT_SIGNAL;
+	info.si_code = CKPT_POKE_CODE;
+	info.si_pid = getpid();
+	info.si_uid = getuid();
+	info.si_int = (int)request;
+	if (syscall(SYS_rt_tgsigqueueinfo, m->pid, tid, CKPT_SIGNAL, &info) < 0)
+		return errno == ESRCH || errno == EAGAIN ? POKE_LATER : -errno;
+	return POKE_SENT;
+}

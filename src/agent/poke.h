@@ -1,0 +1,19 @@
+/* SPDX-License-Identifier: MIT */
+/* The signal that wakes the library in a process. */
+#ifndef AGENT_POKE_H
+#define AGENT_POKE_H
+
+#include <stdint.h>
+
+#include "agent/members.h"
+
+enum poke_result {
+	POKE_SENT = 0,
+	POKE_LATER = 1, /* it cannot take one now (exec, stopped, coming) */
+};
+
+/* Pokes one of its threads, another one each try; tells it in its slot which
+ * and since when that sleeps. enum poke_result or -errno. */
+int poke(struct member *m, uint32_t request, unsigned attempt);
+
+#endif

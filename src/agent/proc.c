@@ -1,0 +1,339 @@
+/* SPDX-License-Identifier: MIT */
+#define _GNU_SOURCE
+#include "agent/proc.h"
+
+#include <ctype.h>
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/kcmp.h>
+#include <sched.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "agent/loop.h"
+
+/* The text of a small file of /proc. Length or -errno. */
+static int slurp(const char *path, char *text, size_t size)
+{
+	size_t length = 0;
+	ssize_t got = 0;
+	int fd = open(path, O_RDONLY | O_CLOEXEC);
+
+	if (fd < 0)
+		return -errno;
+	while (length < size - 1) {
+		got = read(fd, text + length, size - 1 - length);
+		if (got <= 0)
+			break;
+		length += (size_t)got;
+	}
+	if (got < 0)
+		got = -errno;
+	close(fd);
+	text[length] = 0;
+	return got < 0 ? (int)got : (int)length;
+}
+
+static void path_of(char *path, size_t size, pid_t pid, pid_t tid,
+		    const char *file)
+{
+	if (tid)
+		snprintf(path, size, "/proc/%d/task/%d/%s", pid, tid, file);
+	else
+		snprintf(path, size, "/proc/%d/%s", pid, file);
+}
+
+int proc_stat(pid_t pid, pid_t tid, struct proc_stat *out)
+{
+	char path[64], text[1024], *name, *at;
+	uint64_t field[40] = {0};
+	int ret, n;
+
+	path_of(path, sizeof(path), pid, tid, "stat");
+	ret = slurp(path, text, sizeof(text));
+	if (ret < 0)
+		return ret;
+	/* The name may hold anything, brackets too. */
+	name = strchr(text, '(');
+	at = strrchr(text, ')');
+	if (!name || !at || at[1] != ' ')
+		return -EPROTO;
+	*at = 0;
+	snprintf(out->comm, sizeof(out->comm), "%s", name + 1);
+	out->state = at[2];
+	at += 3;
+	for (n = 4; n < 40 && *at; n++)
+		field[n] = strtoull(at, &at, 10);
+	if (n < 40)
+		return -EPROTO;
+	out->ppid = (pid_t)field[4];
+	out->threads = (int)field[20];
+	out->start_time = field[22];
+	out->rss = field[24] * (uint64_t)sysconf(_SC_PAGESIZE);
+	out->processor = (int)field[39];
+	return 0;
+}
+
+static uint64_t status_value(const char *text, const char *key, int base)
+{
+	const char *at = strstr(text, key);
+
+	return at ? strtoull(at + strlen(key), NULL, base) : 0;
+}
+
+int proc_status(pid_t pid, struct proc_status *out)
+{
+	char path[64], text[8192];
+	int ret;
+
+	path_of(path, sizeof(path), pid, 0, "status");
+	ret = slurp(path, text, sizeof(text));
+	if (ret < 0)
+		return ret;
+	out->caught = status_value(text, "\nSigCgt:", 16);
+	out->ignored = status_value(text, "\nSigIgn:", 16);
+	out->tracer = (pid_t)status_value(text, "\nTracerPid:", 10);
+	out->rss_memory = 1024 * (status_value(text, "\nRssAnon:", 10) +
+				  status_value(text, "\nRssShmem:", 10));
+	return 0;
+}
+
+static DIR *task_dir(pid_t pid)
+{
+	char path[64];
+
+	path_of(path, sizeof(path), pid, 0, "task");
+	return opendir(path);
+}
+
+int proc_threads(pid_t pid, pid_t *tids, int max)
+{
+	DIR *dir = task_dir(pid);
+	struct dirent *entry;
+	int count = 0;
+
+	if (!dir)
+		return -errno;
+	while (count < max && (entry = readdir(dir))) {
+		struct proc_stat stat;
+		pid_t tid = atoi(entry->d_name);
+
+		if (tid <= 0 || proc_stat(pid, tid, &stat) < 0 ||
+		    stat.state == 'Z' || stat.state == 'X')
+			continue;
+		tids[count++] = tid;
+	}
+	closedir(dir);
+	return count;
+}
+
+int proc_children(pid_t pid, void (*found)(pid_t child, void *data), void *data)
+{
+	DIR *dir = task_dir(pid);
+	struct dirent *entry;
+
+	if (!dir)
+		return -errno;
+	while ((entry = readdir(dir))) {
+		char path[64];
+		FILE *file;
+		int child;
+
+		if (!isdigit((unsigned char)entry->d_name[0]))
+			continue;
+		path_of(path, sizeof(path), pid, atoi(entry->d_name),
+			"children");
+		file = fopen(path, "re");
+		while (file && fscanf(file, "%d", &child) == 1)
+			found(child, data);
+		if (file)
+			fclose(file);
+	}
+	closedir(dir);
+	return 0;
+}
+
+int proc_maps(pid_t pid, const char *name)
+{
+	char path[64], *line = NULL;
+	size_t size = 0, length = strlen(name);
+	ssize_t got;
+	FILE *file;
+	int ret = 0;
+
+	path_of(path, sizeof(path), pid, 0, "maps");
+	file = fopen(path, "re");
+	if (!file)
+		return -errno;
+	while (!ret && (got = getline(&line, &size, file)) > 0) {
+		const char *slash = strrchr(line, '/');
+
+		ret = slash && strncmp(slash + 1, name, length) == 0;
+	}
+	free(line);
+	fclose(file);
+	return ret;
+}
+
+int proc_same_memory(pid_t a, pid_t b)
+{
+	return syscall(SYS_kcmp, a, b, KCMP_VM, 0, 0) == 0;
+}
+
+int proc_call(pid_t pid, pid_t tid)
+{
+	char path[64], text[256];
+
+	path_of(path, sizeof(path), pid, tid, "syscall");
+	if (slurp(path, text, sizeof(text)) <= 0 || !isdigit(text[0]))
+		return -1;
+	return atoi(text);
+}
+
+void proc_describe(pid_t pid, char *text, size_t size)
+{
+	char path[64], where[128] = "", call[128] = "";
+	struct proc_status status = {0};
+	struct proc_stat stat;
+
+	if (proc_stat(pid, 0, &stat) < 0) {
+		snprintf(text, size, "has ended");
+		return;
+	}
+	proc_status(pid, &status);
+	path_of(path, sizeof(path), pid, 0, "wchan");
+	slurp(path, where, sizeof(where));
+	path_of(path, sizeof(path), pid, 0, "syscall");
+	if (slurp(path, call, sizeof(call)) > 0)
+		call[strcspn(call, " \n")] = 0;
+	if (where[0] == 0 || strcmp(where, "0") == 0)
+		snprintf(where, sizeof(where), "the kernel");
+	switch (stat.state) {
+	case 'T':
+		snprintf(text, size,
+			 "is stopped by a signal; continue it: kill -CONT %d",
+			 pid);
+		break;
+	case 't':
+		snprintf(text, size,
+			 "is held by its tracer, process %d; let it run",
+			 status.tracer);
+		break;
+	case 'D':
+		snprintf(text, size,
+			 "is in uninterruptible sleep in %s (system call %s)",
+			 where, call[0] ? call : "unknown");
+		break;
+	case 'Z':
+		snprintf(text, size, "is ending");
+		break;
+	case 'R':
+		snprintf(text, size, "is running");
+		break;
+	default:
+		snprintf(text, size, "sleeps in %s (system call %s)", where,
+			 call[0] ? call : "unknown");
+	}
+	if (status.tracer && stat.state != 't') {
+		size_t length = strlen(text);
+
+		snprintf(text + length, size - length,
+			 ", traced by process %d", status.tracer);
+	}
+}
+
+/*
+ * se.exec_start is when a thread last ran, in its CPU's own clock. To read
+ * that clock we run there for an instant: our own exec_start is then "now".
+ * One measurement a CPU is good for the stop of a whole group.
+ */
+#define CPUS 1024
+static struct {
+	int64_t offset[CPUS]; /* to CLOCK_MONOTONIC; INT64_MIN: failed */
+	unsigned char known[CPUS];
+} clocks;
+
+void proc_clocks_forget(void)
+{
+	memset(clocks.known, 0, sizeof(clocks.known));
+}
+
+/* ns, or -1 */
+static int64_t exec_start(const char *path)
+{
+	char text[1024], *at;
+	int64_t ms, fraction;
+
+	if (slurp(path, text, sizeof(text)) < 0)
+		return -1;
+	at = strstr(text, "se.exec_start");
+	at = at ? strchr(at, ':') : NULL;
+	if (!at)
+		return -1;
+	ms = strtoll(at + 1, &at, 10);
+	fraction = *at == '.' ? strtoll(at + 1, NULL, 10) : 0;
+	return ms * 1000000 + fraction;
+}
+
+static int64_t clock_measure(int cpu)
+{
+	int64_t best = INT64_MIN, shortest = INT64_MAX;
+	char self[64];
+	cpu_set_t before, there;
+
+	CPU_ZERO(&there);
+	CPU_SET(cpu, &there);
+	path_of(self, sizeof(self), getpid(), (pid_t)syscall(SYS_gettid),
+		"sched");
+	if (sched_getaffinity(0, sizeof(before), &before) < 0)
+		return best;
+	if (sched_setaffinity(0, sizeof(there), &there) < 0)
+		return best;
+	/* We may be preempted between the two readings: the try in which
+	 * least time went by is the truest. */
+	for (int i = 0; i < 3; i++) {
+		int64_t started, run, now;
+
+		started = (int64_t)loop_now();
+		sched_yield();
+		now = (int64_t)loop_now();
+		run = exec_start(self);
+		if (run < 0)
+			break;
+		if (now - started < shortest) {
+			shortest = now - started;
+			best = now - run;
+		}
+		if (shortest < 50000)
+			break;
+	}
+	sched_setaffinity(0, sizeof(before), &before);
+	return best;
+}
+
+uint64_t proc_asleep_since(pid_t pid, pid_t tid)
+{
+	struct proc_stat stat;
+	char path[64];
+	int64_t since, now = (int64_t)loop_now();
+
+	if (proc_stat(pid, tid, &stat) < 0 || stat.state != 'S' ||
+	    stat.processor < 0 || stat.processor >= CPUS)
+		return 0;
+	path_of(path, sizeof(path), pid, tid, "sched");
+	since = exec_start(path);
+	if (since < 0)
+		return 0;
+	if (!clocks.known[stat.processor]) {
+		clocks.offset[stat.processor] = clock_measure(stat.processor);
+		clocks.known[stat.processor] = 1;
+	}
+	if (clocks.offset[stat.processor] == INT64_MIN)
+		return 0;
+	since += clocks.offset[stat.processor];
+	return since > 0 && since < now ? (uint64_t)since : (uint64_t)now;
+}

@@ -1,0 +1,48 @@
+/* SPDX-License-Identifier: MIT */
+/* What /proc tells of a process. Results or -errno; nothing is kept. */
+#ifndef AGENT_PROC_H
+#define AGENT_PROC_H
+
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+struct proc_stat {
+	char state;
+	pid_t ppid;
+	int threads;
+	int processor;
+	uint64_t start_time;
+	uint64_t rss; /* bytes */
+	char comm[24];
+};
+
+/* Of a thread, or with tid 0 of the whole process. */
+int proc_stat(pid_t pid, pid_t tid, struct proc_stat *out);
+
+struct proc_status {
+	uint64_t caught, ignored; /* bit n-1: signal n */
+	pid_t tracer;
+	uint64_t rss_memory; /* bytes that no file holds: RssAnon, RssShmem */
+};
+int proc_status(pid_t pid, struct proc_status *out);
+
+/* The threads that still run, at most `max`, the leader first. */
+int proc_threads(pid_t pid, pid_t *tids, int max);
+/* Calls found() with each child of any of its threads. */
+int proc_children(pid_t pid, void (*found)(pid_t child, void *data),
+		  void *data);
+/* 1: a mapping of a file of that name; 0: none. */
+int proc_maps(pid_t pid, const char *name);
+/* 1: the two share their memory (a vfork under way); 0 also when unknown. */
+int proc_same_memory(pid_t a, pid_t b);
+/* What keeps it from answering, in words: "is stopped by a signal ...". */
+void proc_describe(pid_t pid, char *text, size_t size);
+/* When a sleeping thread fell asleep: CLOCK_MONOTONIC ns, 0 if unknown. */
+uint64_t proc_asleep_since(pid_t pid, pid_t tid);
+/* The number of the system call that a thread sleeps in; -1: unknown. */
+int proc_call(pid_t pid, pid_t tid);
+/* Clocks of different CPUs drift: measure anew from now on. */
+void proc_clocks_forget(void);
+
+#endif
