@@ -30,8 +30,16 @@ extern struct preload preload; /* hidden */
 /* The bare restorer writes here (its address stands in the image). */
 extern struct image_rebirth preload_rebirth;
 
-/* Map RUNTIME/GROUP/registry at `address` (NULL: anywhere), take a slot.
- * Raw system calls only: also called by frozen_reborn(). */
+/* In handler/registry.c, by raw system calls only: the handler and
+ * frozen_reborn() call them, too. */
+
+/* Map runtime_dir's registry at `address` (NULL: anywhere; else what is there
+ * is replaced), take a slot. 0 or -errno; then there is no registry. */
 int preload_registry_join(void *address);
+/* In a child by fork or raw clone: a slot of its own. Does nothing when that
+ * has been done. */
+void preload_forked(void);
+/* The state of our slot (enum registry_state), if we have one. */
+void preload_slot_state(uint32_t state);
 
 #endif

@@ -1,0 +1,201 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * On a user thread: it takes the poke or is told by the service thread, stands
+ * until it is released, and goes on as if nothing had happened.
+ *
+ * Little stack (coroutines have tiny ones), no TLS, no errno, no libc.
+ */
+#define _GNU_SOURCE
+#include "preload/handler/poke.h"
+
+#include <linux/futex.h>
+#include <sys/resource.h>
+#include <time.h>
+
+#include "preload/handler/stop.h"
+#include "preload/preload.h"
+#include "sys/task.h"
+
+struct stop stop;
+
+void stop_wait(uint32_t *word, uint32_t value, uint64_t timeout_ns)
+{
+	struct __kernel_timespec timeout = {
+		.tv_sec = timeout_ns / 1000000000u,
+		.tv_nsec = timeout_ns % 1000000000u,
+	};
+
+	sys_futex(word, FUTEX_WAIT_PRIVATE, value, timeout_ns ? &timeout : NULL);
+}
+
+void stop_wake(uint32_t *word)
+{
+	sys_futex(word, FUTEX_WAKE_PRIVATE, INT32_MAX, NULL);
+}
+
+uint64_t park_started(void)
+{
+	return stop.started;
+}
+
+/* The agent's poke: one thread starts the stop, the others leave it alone,
+ * and so do all when the request is an old one (the signal queues). */
+static struct park_thread *begin(uint32_t request, uint64_t now)
+{
+	struct park_thread *me = &stop.first;
+	struct registry_slot *slot = preload.slot;
+	uint32_t nobody = 0;
+	int ret;
+
+	if (!request || request != stop_load(&preload.registry->request) ||
+	    request == stop_load(&slot->answered))
+		return NULL;
+	if (!__atomic_compare_exchange_n(&stop.owner, &nobody, 1, 0,
+					 __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST))
+		return NULL; /* the last one still ends; we are poked again */
+	if (request == stop_load(&slot->answered)) {
+		stop_store(&stop.owner, 0);
+		return NULL;
+	}
+
+	*me = (struct park_thread){
+		.tid = sys_gettid(),
+		.syscall_nr = -1,
+	};
+	if (slot->poked_tid == me->tid) {
+		me->syscall_nr = (int64_t)slot->poked_call - 1;
+		me->asleep_since = slot->asleep_since;
+	}
+	stop.started = now;
+	stop.order = ORDER_HOLD;
+	stop.arrived = 0;
+	stop.awaited = 0;
+	stop.done = 0;
+	stop.reborn = 0;
+	stop.leader_dead = 0;
+	/* From here on there is a stop: the service thread may run before
+	 * service_start() returns. */
+	stop_store(&stop.request, request);
+	ret = service_start(request);
+	stop_store(&slot->error, ret);
+	stop_store(&slot->answered, request);
+	if (ret < 0) {
+		stop_store(&stop.request, 0);
+		stop_store(&stop.owner, 0);
+		return NULL;
+	}
+	return me;
+}
+
+/* The service thread's signal. It may come late, when that stop is over. */
+static struct park_thread *redeem(uint32_t request, uint32_t ticket)
+{
+	struct park_thread *me;
+
+	if (request != stop_load(&stop.request))
+		return NULL;
+	me = records_at(ticket);
+	if (!me || me->tid != sys_gettid() ||
+	    stop_load(&me->arrived) == request)
+		return NULL;
+	return me;
+}
+
+static void count(uint32_t *counter, uint32_t wake_at)
+{
+	if (stop_add(counter, 1) == wake_at)
+		stop_wake(counter);
+}
+
+static void obey(struct park_thread *me)
+{
+	uint32_t order, last = ORDER_HOLD;
+
+	while ((order = stop_load(&stop.order)) != ORDER_RELEASE) {
+		if (order == ORDER_CAPTURE && last != order) {
+			self_capture(me);
+			count(&stop.done, stop_load(&stop.arrived));
+			last = order;
+		}
+		stop_wait(&stop.order, order, 0);
+	}
+}
+
+/* A thread that comes back in the new life has done its capture: `order` may
+ * say so still. */
+static void obey_reborn(void)
+{
+	uint32_t order;
+
+	while ((order = stop_load(&stop.order)) != ORDER_RELEASE)
+		stop_wait(&stop.order, order, 0);
+}
+
+static void __attribute__((noinline)) stand(struct park_thread *me,
+					    uint32_t request)
+{
+	if (park_save(&me->jump)) {
+		self_revive(me);
+		count(&stop.reborn, stop_load(&stop.arrived));
+		obey_reborn();
+		return;
+	}
+	/* From here on we count as stopped: the next instruction may run in
+	 * another life, on another host. */
+	stop_store(&me->arrived, request);
+	count(&stop.arrived, stop_load(&stop.awaited));
+	obey(me);
+}
+
+/* Whether the thread was still in the sleep that the service thread saw: it
+ * has not gone to sleep again since. */
+static int same_sleep(uint64_t switches)
+{
+	struct rusage usage;
+
+	if (SYS_CALL(SYS_getrusage, 1 /* RUSAGE_THREAD */, &usage) < 0)
+		return 0;
+	return (uint64_t)usage.ru_nvcsw == switches;
+}
+
+void poke_take(uint64_t value, ucontext_t *context)
+{
+	uint32_t request = (uint32_t)value, ticket = value >> 32;
+	struct stop_call call = {
+		.nr = -1,
+		.stopped = sys_clock_ns(CLOCK_MONOTONIC),
+	};
+	struct park_thread *me;
+
+	if (!preload.registry)
+		return;
+	/* A child by raw clone: nobody has told it yet that it is one. */
+	if (sys_getpid() != preload.pid)
+		preload_forked();
+
+	/* In this order: whoever waits for inside == 0 has put an end to the
+	 * request before, so either we see that or it sees us. */
+	stop_add(&stop.inside, 1);
+	me = ticket ? redeem(request, ticket) : begin(request, call.stopped);
+	if (me) {
+		me->context = context;
+		if (me->switches && !same_sleep(me->switches))
+			me->asleep_since = 0;
+		stand(me, request);
+		call.nr = me->syscall_nr;
+		call.ip = me->syscall_ip;
+		call.sp = me->syscall_sp;
+		call.asleep_since = me->asleep_since;
+		self_leave(me);
+	}
+	/* Our record and the service thread may be gone from here on. */
+	if (stop_add(&stop.inside, -1) == 0)
+		stop_wake(&stop.inside);
+	calls_repair(context, &call);
+}
+
+void park_forget(void)
+{
+	records_close();
+	stop = (struct stop){0};
+}

@@ -1,0 +1,71 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The service thread: started in the handler by the thread that takes a poke,
+ * gone when the checkpoint is over. It has its own copy of the descriptor
+ * table, a stack in .bss and a block of words in place of libc's TLS.
+ */
+#define _GNU_SOURCE
+#include <linux/futex.h>
+#include <linux/sched.h>
+#include <time.h>
+
+#include "preload/handler/arch/self.h"
+#include "preload/handler/stop.h"
+#include "preload/preload.h"
+#include "sys/task.h"
+#include "sys/thread.h"
+
+#define STACK_SIZE (256u << 10)
+
+static unsigned char stack[STACK_SIZE] __attribute__((aligned(4096)));
+static struct sys_thread thread;
+
+/* Until the frozen room is linked in, a poke does nothing. */
+__attribute__((weak)) void frozen_service(uint32_t request)
+{
+	(void)request;
+}
+
+static void run(void *request)
+{
+	uint64_t all = ~0ull;
+	uint32_t inside;
+
+	sys_sigprocmask(SIG_SETMASK, &all, NULL);
+	frozen_service((uint32_t)(uintptr_t)request);
+	park_release();
+	while ((inside = stop_load(&stop.inside)) != 0)
+		stop_wait(&stop.inside, inside, 0);
+	records_close();
+	/* The next poke waits for thread.tid, so it may come now. */
+	stop_store(&stop.owner, 0);
+}
+
+int service_start(uint32_t request)
+{
+	struct sys_clone_args c = {
+		.flags = SYS_THREAD_FLAGS & ~CLONE_FILES,
+		.child_tid = (uint64_t)(uintptr_t)&thread.tid,
+		.parent_tid = (uint64_t)(uintptr_t)&thread.tid,
+		.stack = (uint64_t)(uintptr_t)stack,
+		.stack_size = STACK_SIZE,
+		.tls = (uint64_t)(uintptr_t)thread.tls,
+	};
+	long ret;
+
+	/* Its owner bit is free, so it has two instructions left at most. */
+	sys_thread_wait(&thread, NULL);
+	thread.tls[0] = (uint64_t)(uintptr_t)thread.tls;
+	thread.tls[2] = thread.tls[0];
+	thread.tls[5] = 0x5bd1e9955bd1e900;
+	ret = sys_thread_clone(&c, run, (void *)(uintptr_t)request);
+	return ret < 0 ? (int)ret : 0;
+}
+
+/* In the new life the kernel knows neither. */
+void service_revive(void)
+{
+	SYS_CALL(SYS_set_tid_address, &thread.tid);
+	thread.tid = (uint32_t)sys_gettid();
+	arch_set_fs((uint64_t)(uintptr_t)thread.tls);
+}

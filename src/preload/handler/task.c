@@ -1,0 +1,204 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * What /proc says of a thread that still runs. On the service thread.
+ *
+ * How long a thread has been asleep: se.exec_start of its `sched` file is the
+ * clock of its CPU's run queue when it last ran. That clock is not
+ * CLOCK_MONOTONIC; the difference is measured for each CPU by going there and
+ * looking at our own. Where the kernel has no such file the time stays
+ * unknown.
+ */
+#define _GNU_SOURCE
+#include <errno.h>
+#include <time.h>
+
+#include "preload/handler/stop.h"
+#include "sys/string.h"
+#include "sys/task.h"
+
+#define CPUS 1024
+
+static struct {
+	int64_t ahead[CPUS]; /* CLOCK_MONOTONIC - exec_start; 0: not known */
+	uint64_t affinity[CPUS / 64];
+	int away; /* affinity has been changed */
+} sleeping;
+
+int task_open(void)
+{
+	return (int)sys_openat(AT_FDCWD, "/proc/self/task",
+			       O_RDONLY | O_DIRECTORY | O_CLOEXEC, 0);
+}
+
+/* NUL-terminated; its length, or -errno. */
+static long read_file(int dir, int32_t tid, const char *name, char *buffer,
+		      size_t size)
+{
+	struct sys_text path;
+	char text[64];
+	long fd, ret;
+
+	sys_text_open(&path, text, sizeof(text));
+	sys_text_number(&path, (uint64_t)tid, 10);
+	sys_text_put(&path, name);
+	fd = sys_openat(dir, text, O_RDONLY | O_CLOEXEC, 0);
+	if (fd < 0)
+		return fd;
+	ret = sys_read((int)fd, buffer, size - 1);
+	sys_close((int)fd);
+	if (ret >= 0)
+		buffer[ret] = 0;
+	return ret;
+}
+
+static uint64_t hexadecimal(const char **s)
+{
+	while (**s == ' ')
+		(*s)++;
+	if (sys_starts(*s, "0x"))
+		*s += 2;
+	return sys_number(s, 16);
+}
+
+/* "running", "-1 SP PC" (asleep, but in no call) or "NR A B C D E F SP PC". */
+void task_read_call(int dir, struct park_thread *thread)
+{
+	const char *s;
+	char text[256];
+	int i;
+
+	thread->syscall_nr = -1;
+	thread->syscall_ip = thread->syscall_sp = 0;
+	if (read_file(dir, thread->tid, "/syscall", text, sizeof(text)) <= 0 ||
+	    text[0] < '0' || text[0] > '9')
+		return;
+	s = text;
+	thread->syscall_nr = (int64_t)sys_number(&s, 10);
+	for (i = 0; i < 6; i++)
+		thread->syscall_args[i] = hexadecimal(&s);
+	thread->syscall_sp = hexadecimal(&s);
+	thread->syscall_ip = hexadecimal(&s);
+}
+
+/* What follows ") " in its `stat`: the state, and from there on numbers. */
+static const char *read_stat(int dir, int32_t tid, char *text, size_t size)
+{
+	long length = read_file(dir, tid, "/stat", text, size);
+	const char *s = NULL;
+	long i;
+
+	for (i = 0; i + 2 < length; i++) /* the name may hold a ')' */
+		if (text[i] == ')')
+			s = text + i + 2;
+	return s;
+}
+
+char task_state(int dir, int32_t tid)
+{
+	char text[1024];
+	const char *s = read_stat(dir, tid, text, sizeof(text));
+
+	return s ? *s : 'X';
+}
+
+static int last_cpu(int dir, int32_t tid)
+{
+	char text[1024];
+	const char *s = read_stat(dir, tid, text, sizeof(text));
+	int field;
+
+	if (!s)
+		return -1;
+	for (field = 3; field < 39; field++) {
+		while (*s && *s != ' ')
+			s++;
+		if (*s)
+			s++;
+	}
+	return (int)sys_number(&s, 10);
+}
+
+/* exec_start in ns, 0: not there. */
+static uint64_t read_exec_start(int dir, int32_t tid, uint64_t *switches)
+{
+	char text[4096];
+	const char *s;
+	uint64_t ms, ns;
+
+	if (read_file(dir, tid, "/sched", text, sizeof(text)) <= 0)
+		return 0;
+	s = sys_find(text, "\n"); /* behind the program's name */
+	s = sys_find(s, "nr_voluntary_switches");
+	s = sys_find(s ? s : "", ":");
+	*switches = 0;
+	if (s) {
+		for (s++; *s == ' '; s++)
+			;
+		*switches = sys_number(&s, 10);
+	}
+	s = sys_find(sys_find(text, "\n"), "se.exec_start");
+	s = sys_find(s ? s : "", ":");
+	if (!s)
+		return 0;
+	for (s++; *s == ' '; s++)
+		;
+	ms = sys_number(&s, 10);
+	if (*s == '.')
+		s++;
+	ns = sys_number(&s, 10); /* six digits */
+	return ms * 1000000u + ns;
+}
+
+/* CLOCK_MONOTONIC - the clock of the CPU's run queue; 0: not known. */
+static int64_t measure(int dir, int cpu)
+{
+	uint64_t mask[CPUS / 64] = {0};
+	uint64_t start, now, switches;
+
+	mask[cpu / 64] = 1ull << (cpu % 64);
+	if (sys_sched_setaffinity(0, sizeof(mask), mask) < 0)
+		return 0;
+	sleeping.away = 1;
+	sys_sched_yield(); /* starts our own slice anew */
+	now = sys_clock_ns(CLOCK_MONOTONIC);
+	start = read_exec_start(dir, sys_gettid(), &switches);
+	return start ? (int64_t)(now - start) : 0;
+}
+
+void task_sleep_begin(void)
+{
+	int i;
+
+	for (i = 0; i < CPUS; i++)
+		sleeping.ahead[i] = 0;
+	for (i = 0; i < CPUS / 64; i++)
+		sleeping.affinity[i] = 0;
+	sys_sched_getaffinity(0, sizeof(sleeping.affinity), sleeping.affinity);
+}
+
+void task_sleep_end(void)
+{
+	if (sleeping.away)
+		sys_sched_setaffinity(0, sizeof(sleeping.affinity),
+				      sleeping.affinity);
+	sleeping.away = 0;
+}
+
+void task_read_sleep(int dir, struct park_thread *thread)
+{
+	int cpu = last_cpu(dir, thread->tid);
+	uint64_t switches, start;
+
+	thread->asleep_since = 0;
+	if (cpu < 0 || cpu >= CPUS)
+		return;
+	if (!sleeping.ahead[cpu])
+		sleeping.ahead[cpu] = measure(dir, cpu);
+	if (!sleeping.ahead[cpu])
+		return;
+	start = read_exec_start(dir, thread->tid, &switches);
+	if (!start)
+		return;
+	thread->asleep_since = start + (uint64_t)sleeping.ahead[cpu];
+	thread->switches = switches;
+}
