@@ -1,0 +1,106 @@
+// SPDX-License-Identifier: MIT
+/*
+ * The plugins' show() hooks. Of what else their code may call nothing is ever
+ * reached from here.
+ */
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include <ckpt/plugin.h>
+
+#include "image-tool/image-tool.h"
+
+#define KIND_0(name)
+#define KIND_1(name) extern const struct ckpt_restorer name##_restorer;
+#define KIND(name, number, saver, restorer) KIND_##restorer(name)
+#include "../plugins/kinds.def"
+#undef KIND
+#undef KIND_1
+
+#define KIND_1(name) &name##_restorer,
+#define KIND(name, number, saver, restorer) KIND_##restorer(name)
+static const struct ckpt_restorer *const restorers[] = {
+#include "../plugins/kinds.def"
+	NULL,
+};
+#undef KIND
+
+int object_show(const struct image_record *record, const void *body,
+		char *line, size_t size, const char **kind, uint32_t *id)
+{
+	const struct image_object *head = body;
+	struct ckpt_object object = {.first_fd = -1, .label = "",
+				     .kind = record->kind};
+	size_t i, skip = 0;
+
+	*id = 0;
+	line[0] = 0;
+	for (i = 0; restorers[i]; i++)
+		if (restorers[i]->kind == record->kind)
+			break;
+	if (!restorers[i])
+		return 0;
+	*kind = restorers[i]->name;
+	/* What stands for a descriptor begins with what all of them have. */
+	if (restorers[i]->open) {
+		skip = sizeof(*head);
+		if (record->length < skip)
+			return 1;
+		object.id = *id = head->id;
+		object.status_flags = head->status_flags;
+		object.position = head->position;
+		object.file = head->file;
+	}
+	object.body = (const char *)body + skip;
+	object.length = record->length - skip;
+	if (restorers[i]->show)
+		restorers[i]->show(&object, line, size);
+	return 1;
+}
+
+/* ---- what restoring would need ---- */
+
+int ckpt_object_fd(struct ckpt_restore *r, uint32_t object)
+{
+	(void)r;
+	(void)object;
+	abort();
+}
+
+int ckpt_old_fd(struct ckpt_restore *r, int fd)
+{
+	(void)r;
+	(void)fd;
+	abort();
+}
+
+int ckpt_open_file(struct ckpt_restore *r, uint32_t file, int flags)
+{
+	(void)r;
+	(void)file;
+	(void)flags;
+	abort();
+}
+
+int ckpt_standard_stream(struct ckpt_restore *r, int number)
+{
+	(void)r;
+	(void)number;
+	abort();
+}
+
+void ckpt_report(struct ckpt_restore *r, const char *format, ...)
+{
+	(void)r;
+	(void)format;
+	abort();
+}
+
+int ckpt_adopt(struct ckpt_restore *r, uint32_t object, int fd)
+{
+	(void)r;
+	(void)object;
+	(void)fd;
+	abort();
+}
