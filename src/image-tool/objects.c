@@ -14,14 +14,14 @@
 #define KIND_0(name)
 #define KIND_1(name) extern const struct ckpt_restorer name##_restorer;
 #define KIND(name, number, saver, restorer) KIND_##restorer(name)
-#include "../plugins/kinds.def"
+#include "plugins/kinds.def"
 #undef KIND
 #undef KIND_1
 
 #define KIND_1(name) &name##_restorer,
 #define KIND(name, number, saver, restorer) KIND_##restorer(name)
 static const struct ckpt_restorer *const restorers[] = {
-#include "../plugins/kinds.def"
+#include "plugins/kinds.def"
 	NULL,
 };
 #undef KIND
