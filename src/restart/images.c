@@ -139,6 +139,15 @@ static void take_object(struct job_process *p, uint32_t kind, const void *body,
 	taken->first_fd = -1;
 }
 
+static void take_state(struct job_process *p, uint32_t kind, const void *body,
+		       size_t length)
+{
+	if (!kinds_restorer(kind) || !kinds_restorer(kind)->process)
+		return; /* for people, or the library's own */
+	p->states = grow(p->states, p->state_count, sizeof(*p->states));
+	p->states[p->state_count++] = (struct job_state){kind, body, length};
+}
+
 static void take_cwd(struct job_process *p, const void *body, size_t length)
 {
 	const struct image_cwd *cwd = body;
@@ -189,7 +198,9 @@ static void take(struct job_process *p, const struct image_record *record,
 	default:
 		if (kinds_is_object(record->kind))
 			take_object(p, record->kind, body, length);
-		else if (!kinds_known(record->kind))
+		else if (kinds_known(record->kind))
+			take_state(p, record->kind, body, length);
+		else
 			fail("%s: it holds an object of kind %u that this build does not know: use the version of ckpt that wrote it",
 			     p->name, record->kind);
 	}

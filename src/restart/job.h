@@ -60,6 +60,13 @@ struct job_object {
 	char *label;
 };
 
+/* A record of a kind that is no descriptor, for its process() hook. */
+struct job_state {
+	uint32_t kind;
+	const void *body;
+	size_t length;
+};
+
 struct job_process {
 	struct image_reader reader;
 	char *name; /* of the image file, for messages */
@@ -83,6 +90,8 @@ struct job_process {
 	size_t fd_count;
 	struct job_object *objects; /* ascending id */
 	size_t object_count;
+	struct job_state *states;
+	size_t state_count;
 };
 
 struct job {

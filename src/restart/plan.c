@@ -15,6 +15,7 @@
 #include <unistd.h>
 
 #include "restart/files.h"
+#include "restart/kinds.h"
 #include "restart/restore.h"
 #include "restart/say.h"
 #include "restore/bare.h"
@@ -359,6 +360,23 @@ static uint32_t fill_threads(const struct job_process *p)
 	return threads ? threads : 1;
 }
 
+static void set_states(struct ckpt_restore *r)
+{
+	const struct job_process *p = r->process;
+	size_t i;
+	int ret;
+
+	for (i = 0; i < p->state_count; i++) {
+		const struct job_state *state = &p->states[i];
+
+		ret = kinds_restorer(state->kind)
+			      ->process(r, state->body, state->length);
+		if (ret < 0)
+			fail("the program's %s cannot be restored: %s",
+			     kinds_name(state->kind), strerror(-ret));
+	}
+}
+
 void plan_run(struct ckpt_restore *r, const char *group_dir, int caps_keep)
 {
 	const struct job_process *p = r->process;
@@ -422,6 +440,7 @@ void plan_run(struct ckpt_restore *r, const char *group_dir, int caps_keep)
 	descriptors_place(r);
 	descriptors_close_others(r, plan.close_fds, bare->close_count + 1);
 	descriptors_connect(r);
+	set_states(r);
 	close(say_report_fd());
 	if (mprotect(scratch, blob, PROT_READ | PROT_EXEC) < 0)
 		fail("the restorer cannot be made executable: %s",
