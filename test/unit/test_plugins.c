@@ -343,6 +343,165 @@ START_TEST(fifo_by_name)
 }
 END_TEST
 
+/* ---- unix sockets ---- */
+
+START_TEST(unixsock_stream)
+{
+	int ends[2];
+	static char in[60000], out[60000];
+
+	memset(in, 'q', sizeof(in));
+	ck_assert_int_eq(socketpair(AF_UNIX, SOCK_STREAM, 0, ends), 0);
+	ck_assert_int_eq(write(ends[0], in, sizeof(in)), sizeof(in));
+	ck_assert_int_eq(write(ends[1], "back", 4), 4);
+	shutdown(ends[0], SHUT_WR);
+	ROUND(ends[0], ends[1]);
+	ck_assert_int_eq(recv(ends[1], out, sizeof(out), MSG_WAITALL),
+			 sizeof(out));
+	ck_assert_int_eq(memcmp(in, out, sizeof(in)), 0);
+	ck_assert_int_eq(read(ends[1], out, 1), 0);
+	ck_assert_int_eq(read(ends[0], out, 8), 4);
+	ck_assert_int_eq(write(ends[1], "more", 4), 4);
+	ck_assert_int_eq(read(ends[0], out, 8), 4);
+	ck_assert_int_eq(send(ends[0], "x", 1, MSG_NOSIGNAL), -1);
+}
+END_TEST
+
+START_TEST(unixsock_packets)
+{
+	int ends[2], many[2], room = 400000;
+	static char big[100000], out[200000];
+	socklen_t length = sizeof(room);
+
+	ck_assert_int_eq(socketpair(AF_UNIX, SOCK_SEQPACKET, 0, ends), 0);
+	ck_assert_int_eq(socketpair(AF_UNIX, SOCK_DGRAM, 0, many), 0);
+	setsockopt(ends[0], SOL_SOCKET, SO_SNDBUF, &room, sizeof(room));
+	memset(big, 'b', sizeof(big));
+	ck_assert_int_eq(send(ends[0], "one", 3, 0), 3);
+	ck_assert_int_eq(send(ends[0], big, sizeof(big), 0), sizeof(big));
+	ck_assert_int_eq(send(ends[0], "three", 5, 0), 5);
+	ck_assert_int_eq(send(many[1], "a", 1, 0), 1);
+	ck_assert_int_eq(send(many[1], "", 0, 0), 0);
+	ck_assert_int_eq(send(many[1], "ccc", 3, 0), 3);
+	SAVE(ends[0], ends[1], many[0], many[1]);
+	ck_assert_int_eq(recv(ends[1], out, sizeof(out), MSG_PEEK), 3);
+	AGAIN();
+	ck_assert_int_eq(recv(ends[1], out, sizeof(out), 0), 3);
+	ck_assert_int_eq(recv(ends[1], out, sizeof(out), 0), sizeof(big));
+	ck_assert_int_eq(memcmp(big, out, sizeof(big)), 0);
+	ck_assert_int_eq(recv(ends[1], out, sizeof(out), 0), 5);
+	ck_assert_int_eq(recv(ends[1], out, 1, MSG_DONTWAIT), -1);
+	ck_assert_int_eq(recv(many[0], out, sizeof(out), 0), 1);
+	ck_assert_int_eq(recv(many[0], out, sizeof(out), 0), 0);
+	ck_assert_int_eq(recv(many[0], out, sizeof(out), 0), 3);
+	getsockopt(ends[0], SOL_SOCKET, SO_SNDBUF, &room, &length);
+	ck_assert_int_ge(room, 400000);
+}
+END_TEST
+
+static int unix_server(const char *path, int type, struct sockaddr_un *address)
+{
+	int fd = socket(AF_UNIX, type, 0);
+
+	memset(address, 0, sizeof(*address));
+	address->sun_family = AF_UNIX;
+	strcpy(address->sun_path, path);
+	ck_assert_int_eq(bind(fd, (void *)address, sizeof(*address)), 0);
+	if (type != SOCK_DGRAM)
+		ck_assert_int_eq(listen(fd, 5), 0);
+	return fd;
+}
+
+START_TEST(unixsock_server)
+{
+	struct sockaddr_un address, name;
+	int server = unix_server("socket", SOCK_STREAM, &address);
+	int caller = socket(AF_UNIX, SOCK_STREAM, 0), accepted, waiting, late;
+	socklen_t length = sizeof(name);
+	struct stat st;
+	char c;
+
+	ck_assert_int_eq(connect(caller, (void *)&address, sizeof(address)), 0);
+	accepted = accept(server, NULL, NULL);
+	waiting = socket(AF_UNIX, SOCK_STREAM, 0);
+	ck_assert_int_eq(connect(waiting, (void *)&address, sizeof(address)), 0);
+	chmod("socket", 0640);
+	ROUND(server, caller, accepted, waiting);
+	ck_assert_str_eq(world_reports(), "");
+	stat("socket", &st);
+	ck_assert_int_eq(st.st_mode & 0777, 0640);
+	ck_assert_int_eq(write(caller, "c", 1), 1);
+	ck_assert_int_eq(read(accepted, &c, 1), 1);
+	getsockname(accepted, (void *)&name, &length);
+	ck_assert_str_eq(name.sun_path, "socket");
+	length = sizeof(name);
+	getpeername(caller, (void *)&name, &length);
+	ck_assert_str_eq(name.sun_path, "socket");
+	late = accept(server, NULL, NULL);
+	ck_assert_int_ge(late, 0);
+	ck_assert_int_eq(write(waiting, "w", 1), 1);
+	ck_assert_int_eq(read(late, &c, 1), 1);
+	ck_assert_int_eq(c, 'w');
+}
+END_TEST
+
+START_TEST(unixsock_datagrams_by_name)
+{
+	struct sockaddr_un address;
+	int server = unix_server("socket", SOCK_DGRAM, &address);
+	int client = socket(AF_UNIX, SOCK_DGRAM, 0);
+	char text[16];
+
+	ck_assert_int_eq(connect(client, (void *)&address, sizeof(address)), 0);
+	ck_assert_int_eq(send(client, "first", 5, 0), 5);
+	ck_assert_int_eq(send(client, "2nd", 3, 0), 3);
+	ROUND(client, server);
+	ck_assert_str_eq(world_reports(), "");
+	ck_assert_int_eq(recv(server, text, 16, 0), 5);
+	ck_assert_int_eq(recv(server, text, 16, 0), 3);
+	ck_assert_int_eq(send(client, "new", 3, 0), 3);
+	ck_assert_int_eq(recv(server, text, 16, 0), 3);
+}
+END_TEST
+
+START_TEST(unixsock_peer_gone_or_outside)
+{
+	int gone[2], outside[2];
+	char text[16];
+
+	ck_assert_int_eq(socketpair(AF_UNIX, SOCK_STREAM, 0, gone), 0);
+	ck_assert_int_eq(socketpair(AF_UNIX, SOCK_STREAM, 0, outside), 0);
+	ck_assert_int_eq(write(gone[1], "left", 4), 4);
+	close(gone[1]);
+	SAVE(gone[0], outside[0]);
+	AGAIN();
+	ck_assert_ptr_nonnull(strstr(world_reports(), "outside"));
+	ck_assert_int_eq(read(gone[0], text, 16), 4);
+	ck_assert_int_eq(read(gone[0], text, 16), 0);
+	ck_assert_int_eq(read(outside[0], text, 16), 0);
+}
+END_TEST
+
+START_TEST(unixsock_descriptor_in_flight)
+{
+	int ends[2], fd = 0;
+	union {
+		char space[CMSG_SPACE(sizeof(int))];
+		struct cmsghdr head;
+	} control = {.head = {CMSG_LEN(sizeof(int)), SOL_SOCKET, SCM_RIGHTS}};
+	struct iovec vector = {"x", 1};
+	struct msghdr message = {.msg_iov = &vector, .msg_iovlen = 1,
+				 .msg_control = &control,
+				 .msg_controllen = sizeof(control)};
+
+	memcpy(CMSG_DATA(&control.head), &fd, sizeof(fd));
+	ck_assert_int_eq(socketpair(AF_UNIX, SOCK_STREAM, 0, ends), 0);
+	ck_assert_int_eq(sendmsg(ends[0], &message, 0), 1);
+	ck_assert_int_eq(world_save(ends, 2), -EOPNOTSUPP);
+	ck_assert_ptr_nonnull(strstr(world_refusal(), "on their way"));
+}
+END_TEST
+
 /* ---- files ---- */
 
 START_TEST(file_position_and_flags)
@@ -605,6 +764,12 @@ int main(void)
 	tcase_add_test(tests, pipe_writer_gone);
 	tcase_add_test(tests, pipe_other_end_outside);
 	tcase_add_test(tests, fifo_by_name);
+	tcase_add_test(tests, unixsock_stream);
+	tcase_add_test(tests, unixsock_packets);
+	tcase_add_test(tests, unixsock_server);
+	tcase_add_test(tests, unixsock_datagrams_by_name);
+	tcase_add_test(tests, unixsock_peer_gone_or_outside);
+	tcase_add_test(tests, unixsock_descriptor_in_flight);
 	tcase_add_test(tests, file_position_and_flags);
 	tcase_add_test(tests, file_unlinked);
 	tcase_add_test(tests, file_locks);
