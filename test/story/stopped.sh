@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: MIT
 # A program that is stopped cannot be checkpointed now: after the deadline
 # the reason is told, and it runs on when it is continued.
+start_coordinator --stop-timeout 1
 launch counter 2; await ready
 kill -STOP "$JOB"
-check_fails bounded env CKPT_STOP_TIMEOUT=1 ckpt_command -p "$PORT" -c
+checkpoint_fails
 expect_said 'stop'
 kill -CONT "$JOB"
 resume; await ready
