@@ -241,7 +241,7 @@ static int unixsock_fill(struct ckpt_restore *r, struct unixsock_view *view,
 	int room = unixsock_room(writer), value = room, ret = 0;
 
 	while (ret == 0 && view->length) {
-		uint32_t sender;
+		uint32_t sender = 0;
 		ssize_t length = unixsock_message(view, message,
 						  sizeof(message), &sender);
 		const struct sockaddr *to = NULL;
