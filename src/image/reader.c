@@ -80,15 +80,16 @@ static int check_header(struct image_reader *r, uint64_t size)
 	struct image_header *h = &r->header;
 	static const struct image_header nothing;
 
+	if (size && memcmp(h, &nothing, sizeof(*h)) == 0)
+		return refuse(r, -EIO, ": its writing was never finished: "
+				       OLDER);
+	if (memcmp(h->magic, IMAGE_MAGIC,
+		   size < sizeof(h->magic) ? size : sizeof(h->magic)) != 0)
+		return refuse(r, -EINVAL, ": this is no ckpt image");
 	if (size < IMAGE_HEADER_SIZE)
 		return refuse(r, -EIO,
 			      ": truncated at %" PRIu64
 			      " bytes, shorter than a header: " OLDER, size);
-	if (memcmp(h, &nothing, sizeof(*h)) == 0)
-		return refuse(r, -EIO, ": its writing was never finished: "
-				       OLDER);
-	if (memcmp(h->magic, IMAGE_MAGIC, sizeof(h->magic)) != 0)
-		return refuse(r, -EINVAL, ": this is no ckpt image");
 	if (h->version != IMAGE_VERSION)
 		return refuse(r, -EINVAL,
 			      ": image version %u, this program reads version "
@@ -255,11 +256,10 @@ static int read_header(struct image_reader *r)
 	if (!S_ISREG(st.st_mode))
 		return refuse(r, -EINVAL, ": not a regular file");
 	size = (uint64_t)st.st_size;
-	if (size >= sizeof(r->header)) {
-		ret = read_at(r, &r->header, sizeof(r->header), 0);
-		if (ret < 0)
-			return ret;
-	}
+	ret = read_at(r, &r->header,
+		      size < sizeof(r->header) ? size : sizeof(r->header), 0);
+	if (ret < 0)
+		return ret;
 	ret = check_header(r, size);
 	return ret < 0 ? ret : check_layout(r);
 }
