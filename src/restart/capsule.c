@@ -267,6 +267,21 @@ void capsule_start(struct capsule *c, struct job *job)
 	report("no capsule: the program has its pid in place, its monotonic clock jumps");
 }
 
+static void remove_group_dir(const struct capsule *c)
+{
+	static const char *const names[] = {"agent.sock", "agent.lock",
+					    "agent.log", "registry"};
+	int dir = open(c->group_dir, O_PATH | O_DIRECTORY | O_CLOEXEC);
+	size_t i;
+
+	if (dir < 0)
+		return;
+	for (i = 0; i < sizeof(names) / sizeof(*names); i++)
+		unlinkat(dir, names[i], 0);
+	close(dir);
+	rmdir(c->group_dir);
+}
+
 void capsule_destroy(struct capsule *c)
 {
 	struct capsule_message abort = {.type = CAPSULE_ABORT};
@@ -280,4 +295,6 @@ void capsule_destroy(struct capsule *c)
 	while (waitpid(c->init, NULL, 0) < 0 && errno == EINTR)
 		;
 	c->init = 0;
+	if (*c->group_dir)
+		remove_group_dir(c);
 }

@@ -13,6 +13,7 @@ enum capsule_message_type {
 	CAPSULE_HELLO = 1, /* from a restored process: its pid is in the
 			    * credentials, translated by the kernel */
 	CAPSULE_REPORT,	   /* a line for the user */
+	CAPSULE_GROUP,	   /* text: the host group's folder */
 	CAPSULE_STARTED,   /* all processes have been made */
 	CAPSULE_STOPPED,   /* the root process; status: the signal */
 	CAPSULE_CONTINUED,
@@ -43,12 +44,13 @@ struct capsule {
 	int socket;	/* to init: struct capsule_message */
 	int errors;	/* the error pipe's read end */
 	pid_t root;	/* the root process; 0: not known yet */
+	char group_dir[96];
 };
 
 /* Makes the capsule and starts its init, which makes all processes. Fails by
  * fail(); returns in ckpt_restart only. */
 void capsule_start(struct capsule *c, struct job *job);
-/* Kill everything in it and wait for its end. */
+/* Kill everything in it, wait for its end, remove its folder. */
 void capsule_destroy(struct capsule *c);
 
 /* init.c: the first process in the capsule. Never returns. */

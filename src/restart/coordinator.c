@@ -100,7 +100,8 @@ void coordinator_attach(struct job *job)
 	if (job->options->interval >= 0)
 		where.interval = job->options->interval;
 	where.exit_on_last = 1;
-	job->life = (uint32_t)time(NULL) | 1;
+	/* Another one for each restart, never 0, within what agents take. */
+	job->life = ((uint32_t)time(NULL) & 0x3fffffff) | 1;
 	peer = attach(&where);
 	if (ask(job, &where))
 		goto said;

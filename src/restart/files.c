@@ -575,19 +575,20 @@ int files_open(const struct job_file *file, int flags)
 	return open_path(file->path, flags);
 }
 
-void files_cover(const struct job *job)
+void files_cover(struct job *job)
 {
 	size_t i;
 
 	for (i = 0; i < job->file_count; i++) {
 		struct job_file *file = job->files[i];
 
-		if (file->mapped != FILE_FROM_STORE || file->is_opened ||
-		    (file->record->flags & FILE_DELETED))
+		if (file->mapped != FILE_FROM_STORE)
 			continue;
-		/* The store's copies are nobody's to execute; ours to make. */
-		chmod(file->store, 0500 | (file->record->mode & 0111));
-		if (mount(file->store, file->path, NULL, MS_BIND, NULL) == 0)
+		/* Only what may be executed can be a process's exe link. */
+		if (file->is_exe)
+			chmod(file->store, 0700);
+		if (!file->is_opened && !(file->record->flags & FILE_DELETED) &&
+		    mount(file->store, file->path, NULL, MS_BIND, NULL) == 0)
 			file->mapped = FILE_IN_PLACE;
 	}
 }

@@ -24,6 +24,6 @@ int files_open(const struct job_file *file, int flags);
 
 /* In the capsule's mount namespace: put the store's copy over a path that has
  * other content now, so that the program still sees its own there. */
-void files_cover(const struct job *job);
+void files_cover(struct job *job);
 
 #endif

@@ -70,7 +70,8 @@ static void mount_proc(void)
 {
 	if (init.kind == CAPSULE_NONE)
 		return;
-	if (mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0)
+	/* What is mounted on the machine later shows up here as well. */
+	if (mount(NULL, "/", NULL, MS_REC | MS_SLAVE, NULL) < 0)
 		fail("the capsule's mounts cannot be separated: %s",
 		     strerror(errno));
 	if (mount("proc", "/proc", "proc", MS_NOSUID | MS_NODEV | MS_NOEXEC,
@@ -98,6 +99,7 @@ static void steer_ids(void)
 
 static void make_group_dir(void)
 {
+	struct capsule_message message = {.type = CAPSULE_GROUP};
 	char runtime[sizeof(init.group_dir)], error[256];
 	int length;
 
@@ -110,6 +112,8 @@ static void make_group_dir(void)
 		     runtime);
 	if (mkdir(init.group_dir, 0700) < 0 && errno != EEXIST)
 		fail("%s: %s", init.group_dir, strerror(errno));
+	strcpy(message.text, init.group_dir);
+	send(init.socket, &message, sizeof(message), MSG_NOSIGNAL);
 }
 
 /* ---- the agent ---- */

@@ -208,6 +208,12 @@ static void take_message(const struct capsule_message *message, pid_t from)
 		report_line(message->text,
 			    strnlen(message->text, sizeof(message->text)));
 		break;
+	case CAPSULE_GROUP:
+		snprintf(watch.capsule->group_dir,
+			 sizeof(watch.capsule->group_dir), "%.*s",
+			 (int)sizeof(watch.capsule->group_dir) - 1,
+			 message->text);
+		break;
 	case CAPSULE_STOPPED:
 		if (watch.came_back)
 			stopped(message->status);
