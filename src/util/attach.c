@@ -340,15 +340,18 @@ struct wire_peer *util_coordinator_attach(struct util_attach *where,
 	if (where->how != ATTACH_NEW) {
 		peer = find(where, role, err, errsize);
 		if (peer || where->how == ATTACH_JOIN ||
-		    !nobody_there(where, errno))
+		    (!nobody_there(where, errno) && errno != ECONNRESET))
 			return peer;
+		/* Cut off: perhaps it was just about to end. Look again. */
 	}
 	lock = lock_starting(err, errsize);
 	if (lock < 0)
 		return NULL;
+	errno = ENOENT;
 	if (where->how != ATTACH_NEW)
 		peer = find(where, role, err, errsize);
-	if (!peer && start(where, err, errsize) == 0) {
+	if (!peer && nobody_there(where, errno) &&
+	    start(where, err, errsize) == 0) {
 		where->started = 1;
 		peer = try_port(where, where->port, role, err, errsize);
 	}

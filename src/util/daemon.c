@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <time.h>
@@ -165,14 +166,29 @@ int util_start_daemon(const char *path, char *const argv[], const char *log,
 	off_t from;
 
 	line[0] = '\0';
-	log_fd = open(log, O_RDWR | O_APPEND | O_CREAT | O_CLOEXEC | O_NOFOLLOW,
-		      0600);
+	if (log)
+		log_fd = open(log,
+			      O_RDWR | O_APPEND | O_CREAT | O_CLOEXEC | O_NOFOLLOW,
+			      0600);
+	else
+		log_fd = memfd_create("words", MFD_CLOEXEC);
 	if (log_fd < 0) {
 		ret = -errno;
-		snprintf(line, size, "cannot open %s: %s", log, strerror(-ret));
+		snprintf(line, size, "cannot open %s: %s",
+			 log ? log : "a log", strerror(-ret));
 		return ret;
 	}
 	from = lseek(log_fd, 0, SEEK_END);
+	if (timeout_ms == 0) { /* it may say so, and nobody listens */
+		ret = ready[1] = open("/dev/null", O_WRONLY | O_CLOEXEC);
+		if (ret >= 0)
+			ret = start(path, argv, log_fd, ready[1]);
+		if (ready[1] >= 0)
+			close(ready[1]);
+		if (ret < 0)
+			snprintf(line, size, "%s", strerror(-ret));
+		goto out;
+	}
 	if (pipe2(ready, O_CLOEXEC) < 0) {
 		ret = -errno;
 		snprintf(line, size, "%s", strerror(-ret));
@@ -186,10 +202,11 @@ int util_start_daemon(const char *path, char *const argv[], const char *log,
 	}
 	ret = await_line(ready[0], timeout_ms, line, size);
 	if (ret == -ETIMEDOUT)
-		snprintf(line, size, "it is not ready after %d s; see %s",
-			 timeout_ms / 1000, log);
+		snprintf(line, size, "it is not ready after %d s%s%s",
+			 timeout_ms / 1000, log ? "; see " : "",
+			 log ? log : "");
 	else if (ret < 0) {
-		snprintf(line, size, "it has ended at once; see %s", log);
+		snprintf(line, size, "it has ended at once");
 		last_words(log_fd, from, line, size);
 	}
 	close(ready[0]);

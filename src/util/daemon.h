@@ -11,8 +11,10 @@
 /*
  * Start a program as a daemon that is nobody's child, and wait until it
  * writes a line to descriptor 3 (its argument: "--ready-fd", "3").
- * log: where its standard error goes, appended; its output is discarded.
+ * log: where its standard error goes, appended; NULL: it will turn to a log of
+ * its own, we only keep what it says before. Its output is discarded.
  * LD_PRELOAD and what ckpt_launch sets are taken out of its environment.
+ * timeout_ms 0: do not wait at all.
  * 0, with that line; or -errno, with its last words or another reason in line.
  */
 #define UTIL_READY_FD 3

@@ -1,0 +1,181 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The computation: it begins with the first program launched (or restarted),
+ * and is over when its last process has left. The next one gets a new id, so
+ * that its checkpoints go to a folder of their own.
+ */
+#define _GNU_SOURCE
+#include <ctype.h>
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/random.h>
+#include <unistd.h>
+
+#include "coordinator/coordinator.h"
+#include "util/log.h"
+
+struct computation computation = { .lock_fd = -1, .deadline = NEVER };
+
+static int quit_when_over;
+
+static void new_id(void)
+{
+	unsigned char random[8];
+
+	if (getrandom(random, sizeof(random), 0) != sizeof(random))
+		abort(); /* the kernel always has eight bytes */
+	for (size_t i = 0; i < sizeof(random); i++)
+		sprintf(computation.id + 2 * i, "%02x", random[i]);
+}
+
+/* The program's name as part of a folder's: nothing that a shell or a path
+ * takes amiss. */
+static void set_name(const char *program)
+{
+	const char *base = strrchr(program, '/');
+	char *to = computation.name;
+
+	for (base = base ? base + 1 : program;
+	     *base && to < computation.name + sizeof(computation.name) - 1;
+	     base++)
+		*to++ = isalnum((unsigned char)*base) || strchr("._+", *base) ?
+				*base :
+				'_';
+	*to = '\0';
+	if (!computation.name[0] || computation.name[0] == '.')
+		computation.name[0] = '_', computation.name[1] = '\0';
+}
+
+static void set_folder(void)
+{
+	snprintf(computation.folder, sizeof(computation.folder),
+		 "%s/ckpt-%s-%s", computation.dir, computation.name,
+		 computation.id);
+}
+
+static void set_options(const json_t *options)
+{
+	json_decref(computation.options);
+	computation.options = json_is_object(options) ?
+				      json_deep_copy(options) :
+				      json_object();
+}
+
+int computation_exists(void)
+{
+	return computation.id[0] != '\0';
+}
+
+void computation_begin(const char *program, const char *dir, int interval,
+		       const json_t *options)
+{
+	new_id();
+	set_name(program);
+	snprintf(computation.dir, sizeof(computation.dir), "%s", dir);
+	set_folder();
+	set_options(options);
+	computation.generation = 0;
+	computation.restoring = 0;
+	interval_set(interval > 0 ? interval : settings.interval);
+	log_line("computation %s (%s) begins; checkpoints go to %s",
+		 computation.id, computation.name, computation.dir);
+}
+
+int computation_continue(const char *id, const char *name, const char *dir,
+			 int generation, const json_t *options)
+{
+	char err[512];
+	int ret = 0;
+
+	snprintf(computation.id, sizeof(computation.id), "%s", id);
+	set_name(name);
+	snprintf(computation.dir, sizeof(computation.dir), "%s", dir);
+	set_folder();
+	set_options(options);
+	computation.generation = generation;
+	computation.restoring = 0;
+	if (access(computation.folder, F_OK) == 0)
+		ret = folder_open(err, sizeof(err));
+	if (ret == -EBUSY) {
+		/* Another copy of it goes on there. */
+		new_id();
+		set_folder();
+		computation.generation = 0;
+	} else if (ret < 0) {
+		log_line("%s", err);
+	}
+	log_line("computation %s (%s) goes on; checkpoints go to %s",
+		 computation.id, computation.name, computation.dir);
+	return ret;
+}
+
+static void computation_end(void)
+{
+	log_line("computation %s (%s) is over", computation.id,
+		 computation.name);
+	console_say("computation %s (%s) is over\n", computation.id,
+		    computation.name);
+	folder_close();
+	computation.id[0] = '\0';
+	computation.generation = 0;
+	computation.restoring = 0;
+	computation.deadline = NEVER;
+	json_decref(computation.options);
+	computation.options = NULL;
+	if (settings.exit_on_last || quit_when_over)
+		loop_end(0);
+}
+
+void computation_await_groups(int seconds)
+{
+	computation.deadline = loop_now() + seconds * 1000LL;
+}
+
+json_t *computation_state(void)
+{
+	return json_pack("{s:s, s:s, s:o, s:i, s:i, s:O}", "computation",
+			 computation.id, "name", computation.name, "dir",
+			 wire_text(computation.dir), "generation",
+			 computation.generation, "interval", settings.interval,
+			 "options", computation.options);
+}
+
+void computation_changed(void)
+{
+	if (!computation_exists())
+		return;
+	if (!groups_count() && !clients_joining() &&
+	    computation.deadline == NEVER) {
+		computation_end();
+		return;
+	}
+	groups_send(WIRE_STATE, computation_state());
+}
+
+int64_t computation_deadline(void)
+{
+	return computation_exists() ? computation.deadline : NEVER;
+}
+
+void computation_expired(int64_t now)
+{
+	(void)now;
+	computation.deadline = NEVER;
+	if (computation.restoring) {
+		log_line("the restart has not come to its end: not all host "
+			 "groups are back");
+		computation.restoring = 0;
+		clients_restart_over(0, "the restart took too long: not all "
+					"host groups have come back");
+	}
+	computation_changed();
+}
+
+void computation_quit_when_over(void)
+{
+	quit_when_over = 1;
+	if (!computation_exists())
+		loop_end(0);
+}

@@ -1,0 +1,330 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Host groups. A group outlives its agent: when that is killed, its processes
+ * run on, and on our own host we start another agent for them. (The agent of a
+ * capsule is its pid 1: when it dies, so does the capsule.)
+ */
+#define _GNU_SOURCE
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "coordinator/coordinator.h"
+#include "util/daemon.h"
+#include "util/log.h"
+#include "util/paths.h"
+
+static struct group *groups;
+static int64_t last_seq;
+
+/* How long after its loss an agent is replaced; it may only have lost the
+ * connection. After the last one the group is given up. */
+static const int attempt_ms[] = { 300, 1000, 3000, 8000, 15000, 30000 };
+#define ATTEMPTS ((int)(sizeof(attempt_ms) / sizeof(attempt_ms[0])))
+
+struct group *groups_first(void)
+{
+	return groups;
+}
+
+int groups_count(void)
+{
+	struct group *g;
+	int count = 0;
+
+	for (g = groups; g; g = g->next)
+		count++;
+	return count;
+}
+
+int groups_processes(void)
+{
+	struct group *g;
+	int count = 0;
+
+	for (g = groups; g; g = g->next)
+		count += g->processes;
+	return count;
+}
+
+void groups_send(enum wire_type type, json_t *body)
+{
+	struct group *g;
+
+	for (g = groups; g; g = g->next)
+		if (g->connection)
+			connection_send(g->connection, type, json_incref(body));
+	json_decref(body);
+}
+
+int64_t groups_query(void)
+{
+	groups_send(WIRE_QUERY,
+		    json_pack("{s:I}", "seq", (json_int_t)++last_seq));
+	return last_seq;
+}
+
+int groups_answered(int64_t seq)
+{
+	struct group *g;
+
+	for (g = groups; g; g = g->next)
+		if (g->connection && g->seq < seq)
+			return 0;
+	return 1;
+}
+
+static void group_free(struct group *group)
+{
+	struct group **at;
+
+	for (at = &groups; *at != group;)
+		at = &(*at)->next;
+	*at = group->next;
+	for (int i = 0; i < PHASE_COUNT; i++)
+		json_decref(group->figures[i]);
+	json_decref(group->list);
+	free(group);
+}
+
+static struct group *group_find(const char *host, unsigned long number,
+				const char *runtime_dir)
+{
+	struct group *g;
+
+	for (g = groups; g; g = g->next)
+		if (g->number == number && !strcmp(g->host, host) &&
+		    !strcmp(g->runtime_dir, runtime_dir))
+			return g;
+	return NULL;
+}
+
+/* ---- what agents say ---- */
+
+/* Is it one of ours, or does it bring back what we do not know yet? */
+static int belongs(struct connection *connection, const json_t *body)
+{
+	const json_t *state = json_object_get(body, "state");
+	const char *id = wire_string(body, "computation", "");
+	const char *dir = wire_string(state, "dir", settings.dir);
+
+	if (!*id || strlen(id) >= sizeof(computation.id)) {
+		connection_drop(connection, "REGISTER without a computation");
+		return 0;
+	}
+	if (computation_exists()) {
+		if (!strcmp(id, computation.id))
+			return 1;
+		/* It will ask again; perhaps ours is over by then. */
+		connection_drop(connection, "it belongs to computation %s, not "
+					    "to %s", id, computation.id);
+		return 0;
+	}
+	if (dir[0] != '/' || strlen(dir) >= DIR_MAX) {
+		connection_drop(connection, "REGISTER without a directory");
+		return 0;
+	}
+	if (computation_continue(id, wire_string(state, "name", "unknown"), dir,
+				 wire_int(state, "generation", 0),
+				 json_object_get(state, "options")) == -EBUSY) {
+		log_line("%s/ckpt-*-%s is in use by another coordinator", dir,
+			 id);
+		/* The processes know themselves by their id. */
+		snprintf(computation.id, sizeof(computation.id), "%s", id);
+	}
+	if (settings.interval == 0)
+		interval_set(wire_int(state, "interval", 0));
+	return 1;
+}
+
+void agent_register(struct connection *connection, json_t *body)
+{
+	const char *host = wire_string(body, "host", "");
+	const char *dir = wire_string(body, "runtime_dir", "");
+	struct group *group;
+
+	if (connection->group || strlen(host) >= sizeof(group->host) ||
+	    strlen(dir) >= sizeof(group->runtime_dir)) {
+		connection_drop(connection, "malformed REGISTER");
+		return;
+	}
+	if (!belongs(connection, body))
+		return;
+	group = group_find(host, wire_int(body, "group", 0), dir);
+	if (group && group->connection) {
+		/* The old connection has not been seen to break yet. */
+		struct connection *old = group->connection;
+
+		old->group = NULL;
+		group->connection = NULL;
+		connection_drop(old, "its group has a new agent");
+		checkpoint_group_lost(group);
+	}
+	if (!group) {
+		group = calloc(1, sizeof(*group));
+		if (!group) {
+			connection_drop(connection, "out of memory");
+			return;
+		}
+		group->next = groups;
+		groups = group;
+		strcpy(group->host, host);
+		strcpy(group->runtime_dir, dir);
+		group->number = wire_int(body, "group", 0);
+		group->restored = wire_int(body, "expect", 0) == 0;
+	}
+	group->connection = connection;
+	connection->group = group;
+	group->agent_pid = wire_int(body, "pid", 0);
+	group->capsule = wire_bool(body, "capsule", 0);
+	group->processes = wire_int(body, "processes", 0);
+	group->attempts = 0;
+	computation.deadline = computation.restoring ? computation.deadline :
+						       NEVER;
+	log_line("agent of %s/%lu (pid %d, %s) has registered: %d processes",
+		 group->host, group->number, (int)group->agent_pid,
+		 wire_address(connection->peer), group->processes);
+	connection_send(connection, WIRE_STATE, computation_state());
+	if (clients_killing()) /* it was not there to hear it */
+		connection_send(connection, WIRE_KILL, json_object());
+}
+
+void agent_processes(struct connection *connection, json_t *body)
+{
+	struct group *group = connection->group;
+	json_t *list = json_object_get(body, "processes");
+
+	if (!json_is_array(list)) {
+		connection_drop(connection, "malformed PROCESSES");
+		return;
+	}
+	json_decref(group->list);
+	group->list = json_incref(list);
+	group->processes = json_array_size(list);
+	group->seq = wire_int(body, "seq", group->seq);
+}
+
+/* When all of a restart's groups are back they may run. */
+void agent_restarted(struct connection *connection, json_t *body)
+{
+	struct group *g, *group = connection->group;
+	int back = 0;
+
+	group->processes = wire_int(body, "processes", group->processes);
+	group->restored = 1;
+	for (g = groups; g; g = g->next)
+		back += g->restored;
+	log_line("%s/%lu is back: %d processes", group->host, group->number,
+		 group->processes);
+	if (computation.restoring && back < computation.restoring)
+		return;
+	computation.restoring = 0;
+	computation.deadline = NEVER;
+	groups_send(WIRE_RESUME, json_object());
+	interval_restart();
+	clients_restart_over(1, "all processes are back\n");
+}
+
+void agent_leaving(struct connection *connection, json_t *body)
+{
+	struct group *group = connection->group;
+
+	(void)body;
+	log_line("%s/%lu: the last process has gone", group->host,
+		 group->number);
+	if (!group->restored) {
+		computation.restoring = 0;
+		clients_restart_over(0, "the restarted processes have ended "
+					"before all were back");
+	}
+	connection->group = NULL;
+	group->connection = NULL;
+	checkpoint_group_left(group);
+	group_free(group);
+	connection->doomed = 1;
+	/* With the last group gone only a launch under way keeps it. */
+	if (!groups && !clients_joining())
+		computation.deadline = NEVER;
+	computation_changed();
+}
+
+/* ---- agents that are lost ---- */
+
+void group_lost(struct group *group)
+{
+	log_line("%s/%lu has lost its agent (pid %d)", group->host,
+		 group->number, (int)group->agent_pid);
+	group->attempts = 0;
+	group->next_attempt = loop_now() + attempt_ms[0];
+	checkpoint_group_lost(group);
+}
+
+static int is_here(const struct group *group)
+{
+	return !group->capsule && !strcmp(group->host, settings.host) &&
+	       access(group->runtime_dir, R_OK | W_OK | X_OK) == 0;
+}
+
+/* Should the old one be alive after all, the new one finds its lock and ends. */
+static void start_agent(struct group *group)
+{
+	char path[PATH_MAX], log[PATH_MAX + 16], line[256];
+	char *argv[] = { "ckpt_agent", "--group-dir", group->runtime_dir,
+			 "--coordinator", settings.address, "--computation",
+			 computation.id, "--ready-fd", "3", NULL };
+	int ret = util_find_program("ckpt_agent", path, sizeof(path));
+
+	if (ret < 0) {
+		log_line("ckpt_agent is not where we are installed");
+		return;
+	}
+	snprintf(log, sizeof(log), "%s/agent.log", group->runtime_dir);
+	ret = util_start_daemon(path, argv, log, 0, line, sizeof(line));
+	if (ret < 0)
+		log_line("cannot start an agent for %s/%lu: %s", group->host,
+			 group->number, line);
+	else
+		log_line("started a new agent for %s/%lu", group->host,
+			 group->number);
+}
+
+int64_t groups_deadline(void)
+{
+	int64_t deadline = NEVER;
+	struct group *g;
+
+	for (g = groups; g; g = g->next)
+		if (!g->connection && g->next_attempt < deadline)
+			deadline = g->next_attempt;
+	return deadline;
+}
+
+void groups_expired(int64_t now)
+{
+	struct group *g, *next;
+	int changed = 0;
+
+	for (g = groups; g; g = next) {
+		next = g->next;
+		if (g->connection || g->next_attempt > now)
+			continue;
+		/* A capsule dies with its agent. */
+		if (++g->attempts < ATTEMPTS && !(g->capsule && g->attempts > 1)) {
+			if (is_here(g))
+				start_agent(g);
+			g->next_attempt = now + attempt_ms[g->attempts];
+			continue;
+		}
+		log_line("%s/%lu is given up: no agent has come back",
+			 g->host, g->number);
+		group_free(g);
+		changed = 1;
+	}
+	if (changed) {
+		if (!groups)
+			computation.deadline = NEVER;
+		computation_changed();
+	}
+}

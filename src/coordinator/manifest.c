@@ -1,0 +1,80 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The manifest: what makes a generation count, and all a restart has to know
+ * before it opens an image. MANIFEST_SCHEMA is bumped when a reader of the
+ * old one would go wrong.
+ */
+#define _GNU_SOURCE
+#include <string.h>
+#include <time.h>
+
+#include "coordinator/coordinator.h"
+
+#define MANIFEST_SCHEMA 1
+
+static void append(json_t *all, const json_t *from, const char *key, int group)
+{
+	json_t *entry;
+	size_t i;
+
+	json_array_foreach(json_object_get(from, key), i, entry) {
+		if (group >= 0)
+			json_object_set_new(entry, "group", json_integer(group));
+		json_array_append(all, entry);
+	}
+}
+
+/* A file that several processes had is in the store once. */
+static void append_files(json_t *all, const json_t *from)
+{
+	json_t *entry, *other;
+	size_t i, j;
+	int known;
+
+	json_array_foreach(json_object_get(from, "files"), i, entry) {
+		known = 0;
+		json_array_foreach(all, j, other)
+			known |= json_equal(entry, other);
+		if (!known)
+			json_array_append(all, entry);
+	}
+}
+
+json_t *manifest_make(const struct checkpoint_figures *figures,
+		      const json_t *options)
+{
+	json_t *groups = json_array(), *images = json_array();
+	json_t *files = json_array(), *warnings = json_array(), *written;
+	char when[32];
+	time_t seconds = time(NULL);
+	struct tm tm;
+	struct group *g;
+	int index = 0;
+
+	strftime(when, sizeof(when), "%FT%TZ", gmtime_r(&seconds, &tm));
+	for (g = groups_first(); g; g = g->next) {
+		if (!g->taking_part)
+			continue;
+		written = g->figures[PHASE_WRITE];
+		json_array_append_new(
+			groups,
+			json_pack("{s:o, s:I, s:b, s:O?}", "host",
+				  wire_text(g->host), "group",
+				  (json_int_t)g->number, "capsule", g->capsule,
+				  "facts", json_object_get(written, "facts")));
+		append(images, written, "images", index++);
+		append(warnings, written, "warnings", -1);
+		append_files(files, written);
+	}
+	return json_pack(
+		"{s:i, s:s, s:s, s:i, s:s, s:I, s:o, s:o, s:o, s:o, s:O, "
+		"s:I, s:I, s:I, s:f, s:f}",
+		"schema", MANIFEST_SCHEMA, "computation", computation.id, "name",
+		computation.name, "generation", figures->generation, "time",
+		when, "time_seconds", (json_int_t)seconds, "groups", groups,
+		"images", images, "files", files, "warnings", warnings,
+		"options", options, "processes",
+		(json_int_t)figures->processes, "raw", (json_int_t)figures->raw,
+		"stored", (json_int_t)figures->stored, "stop_ms",
+		figures->stop_ms, "total_ms", figures->total_ms);
+}
