@@ -1,0 +1,128 @@
+/* SPDX-License-Identifier: MIT */
+/* Messages with the agent, and descriptors with them: wire/service.h. */
+#include <sys/socket.h>
+#include <sys/un.h>
+
+#include "preload/frozen/frozen.h"
+
+static int lost(long ret)
+{
+	return frozen_fail(ret ? (int)ret : -EPIPE, "the agent has gone", NULL);
+}
+
+int link_connect(void)
+{
+	struct sockaddr_un address = {.sun_family = AF_UNIX};
+	struct sys_text path;
+	long fd, ret;
+
+	sys_text_open(&path, address.sun_path, sizeof(address.sun_path));
+	sys_text_put(&path, preload.runtime_dir);
+	sys_text_put(&path, "/" SERVICE_SOCKET);
+	if (path.error)
+		return frozen_fail(path.error, preload.runtime_dir,
+				   ": too long for a socket", NULL);
+	fd = SYS_CALL(SYS_socket, AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
+	if (fd < 0)
+		return frozen_fail((int)fd, "socket: ",
+				   frozen_strerror((int)fd), NULL);
+	do {
+		ret = SYS_CALL(SYS_connect, fd, &address, sizeof(address));
+	} while (ret == -EINTR);
+	if (ret < 0) {
+		sys_close((int)fd);
+		return frozen_fail((int)ret, address.sun_path, ": ",
+				   frozen_strerror((int)ret), NULL);
+	}
+	frozen.agent = (int)fd;
+	return 0;
+}
+
+int link_send(int socket, struct service_message *m, uint32_t type,
+	      uint32_t body, int fd)
+{
+	union {
+		struct cmsghdr head;
+		char bytes[CMSG_SPACE(sizeof(int))];
+	} control = {0};
+	struct iovec iov = {.iov_base = m};
+	struct msghdr message = {.msg_iov = &iov, .msg_iovlen = 1};
+	long ret;
+
+	m->type = type;
+	m->length = (uint32_t)offsetof(struct service_message, hello) + body;
+	iov.iov_len = m->length;
+	if (fd >= 0) {
+		message.msg_control = &control;
+		message.msg_controllen = sizeof(control);
+		control.head.cmsg_len = CMSG_LEN(sizeof(int));
+		control.head.cmsg_level = SOL_SOCKET;
+		control.head.cmsg_type = SCM_RIGHTS;
+		__builtin_memcpy(CMSG_DATA(&control.head), &fd, sizeof(fd));
+	}
+	do {
+		ret = SYS_CALL(SYS_sendmsg, socket, &message, MSG_NOSIGNAL);
+	} while (ret == -EINTR);
+	return ret < 0 ? (int)ret : 0;
+}
+
+static void close_all(int *fds, int count)
+{
+	while (count-- > 0)
+		sys_close(fds[count]);
+}
+
+/* BEGIN brings the image's descriptor and the writer's socket. */
+static int take_descriptors(struct msghdr *message)
+{
+	struct cmsghdr *c = CMSG_FIRSTHDR(message);
+	int fds[2], count;
+
+	if (!c || c->cmsg_level != SOL_SOCKET || c->cmsg_type != SCM_RIGHTS)
+		return 0;
+	count = (int)((c->cmsg_len - CMSG_LEN(0)) / sizeof(int));
+	if (count > 2)
+		count = 2; /* the buffer holds no more */
+	__builtin_memcpy(fds, CMSG_DATA(c), (size_t)count * sizeof(int));
+	if (count != 2 || frozen.image >= 0) {
+		close_all(fds, count);
+		return 0;
+	}
+	frozen.image = fds[0];
+	frozen.socket = fds[1];
+	return 0;
+}
+
+int link_expect(uint32_t type, struct service_message *m)
+{
+	union {
+		struct cmsghdr head;
+		char bytes[CMSG_SPACE(2 * sizeof(int))];
+	} control;
+	struct iovec iov = {.iov_base = m, .iov_len = sizeof(*m)};
+	struct msghdr message = {.msg_iov = &iov,
+				 .msg_iovlen = 1,
+				 .msg_control = &control,
+				 .msg_controllen = sizeof(control)};
+	long ret;
+
+	*m = (struct service_message){0};
+	do {
+		ret = SYS_CALL(SYS_recvmsg, frozen.agent, &message,
+			       MSG_CMSG_CLOEXEC);
+	} while (ret == -EINTR);
+	if (ret <= 0)
+		return lost(ret);
+	take_descriptors(&message);
+	if ((size_t)ret < offsetof(struct service_message, hello) ||
+	    m->length != (uint32_t)ret)
+		return frozen_fail(-EPROTO, "the agent says what we do not "
+					    "understand", NULL);
+	if (m->type == SERVICE_ABORT)
+		return frozen_fail(-ECANCELED, "called off", NULL);
+	if (m->type != type)
+		return frozen_fail(-EPROTO, "the agent says ", NUMBER(m->type),
+				   " where ", NUMBER(type), " was expected",
+				   NULL);
+	return 0;
+}

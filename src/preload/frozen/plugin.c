@@ -1,0 +1,223 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The frozen half of ckpt/plugin.h: kinds of objects, asked in the order of
+ * plugins/kinds.def. This file knows none of them by name.
+ */
+#include <sys/mman.h>
+
+#include "preload/frozen/frozen.h"
+
+#undef unix /* a kind; gnu11 has it for 1 */
+
+#define SAVER_0(name)
+#define SAVER_1(name) extern const struct ckpt_saver name##_saver;
+#define KIND(name, number, saver, restorer) SAVER_##saver(name)
+#include "plugins/kinds.def"
+#undef KIND
+#undef SAVER_1
+
+#define SAVER_1(name) &name##_saver,
+#define KIND(name, number, saver, restorer) SAVER_##saver(name)
+static const struct ckpt_saver *const savers[] = {
+#include "plugins/kinds.def"
+};
+#undef KIND
+
+#define SAVERS (sizeof(savers) / sizeof(*savers))
+
+/* A record's body, before it goes to the writer: its head is known last. The
+ * memory is not scratch, because saving may allocate there meanwhile. */
+struct ckpt_record {
+	unsigned char *data;
+	size_t length, size;
+	int error;
+};
+
+static struct ckpt_record body;
+static uint32_t captured; /* savers whose capture() has been called */
+
+static int body_open(void)
+{
+	long at = sys_mmap(NULL, 64u << 10, PROT_READ | PROT_WRITE,
+			   MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+	if (at < 0 && at >= -4095)
+		return frozen_fail((int)at, "no memory for the checkpoint",
+				   NULL);
+	body = (struct ckpt_record){
+		.data = (unsigned char *)at,
+		.size = 64u << 10,
+	};
+	return 0;
+}
+
+static void body_close(void)
+{
+	if (body.data)
+		sys_munmap(body.data, body.size);
+	body.data = NULL;
+}
+
+static int body_grow(size_t least)
+{
+	size_t size = body.size;
+	long at;
+
+	while (size < least)
+		size *= 2;
+	at = SYS_CALL(SYS_mremap, body.data, body.size, size, MREMAP_MAYMOVE);
+	if (at < 0 && at >= -4095)
+		return (int)at;
+	body.data = (unsigned char *)at;
+	body.size = size;
+	return 0;
+}
+
+void ckpt_put(struct ckpt_record *out, const void *data, size_t length)
+{
+	if (out->error)
+		return;
+	if (length > out->size - out->length)
+		out->error = body_grow(out->length + length);
+	if (out->error)
+		return;
+	__builtin_memcpy(out->data + out->length, data, length);
+	out->length += length;
+}
+
+int ckpt_refuse(int error, ...)
+{
+	__builtin_va_list parts;
+
+	__builtin_va_start(parts, error);
+	frozen_fail_parts(error, parts);
+	__builtin_va_end(parts);
+	return error;
+}
+
+static void emit(uint32_t kind, const struct image_object *head)
+{
+	image_record_begin(frozen.writer, kind, 1);
+	if (head)
+		image_record_put(frozen.writer, head, sizeof(*head));
+	image_record_put(frozen.writer, body.data, body.length);
+	image_record_end(frozen.writer);
+}
+
+int plugins_capture(void)
+{
+	int ret = body_open();
+	size_t i;
+
+	for (i = 0; i < SAVERS && ret == 0; i++) {
+		captured = (uint32_t)i + 1;
+		if (!savers[i]->capture)
+			continue;
+		body.length = 0;
+		body.error = 0;
+		ret = savers[i]->capture(&body);
+		if (ret == 0)
+			ret = body.error;
+		if (ret < 0)
+			frozen_fail(ret, savers[i]->name, ": cannot be saved: ",
+				    frozen_strerror(ret), NULL);
+		else if (body.length)
+			emit(savers[i]->kind, NULL);
+	}
+	body_close();
+	return ret;
+}
+
+void plugins_leave(void)
+{
+	while (captured > 0) {
+		const struct ckpt_saver *saver = savers[--captured];
+
+		if (saver->leave)
+			saver->leave();
+	}
+}
+
+int plugins_revive(const char **what)
+{
+	size_t i;
+	int ret;
+
+	captured = 0;
+	for (i = 0; i < SAVERS; i++) {
+		*what = savers[i]->name;
+		ret = savers[i]->revive ? savers[i]->revive() : 0;
+		if (ret < 0)
+			return ret;
+	}
+	return 0;
+}
+
+static const struct ckpt_saver *saver_of(const struct ckpt_fd *fd)
+{
+	size_t i;
+
+	for (i = 0; i < SAVERS; i++)
+		if (savers[i]->matches && savers[i]->matches(fd))
+			return savers[i];
+	return NULL;
+}
+
+static void owner_of(int fd, struct image_object *head)
+{
+	struct {
+		int32_t type, pid;
+	} owner = {0, 0};
+	long signal = sys_fcntl(fd, F_GETSIG, 0);
+
+	head->owner = -1;
+	if (sys_fcntl(fd, 16 /* F_GETOWN_EX */, (unsigned long)&owner) == 0 &&
+	    owner.pid) {
+		head->owner_type = owner.type;
+		head->owner = owner.pid;
+	}
+	head->signal = signal > 0 ? (int32_t)signal : 0;
+}
+
+static int save_one(const struct ckpt_fd *fd)
+{
+	const struct ckpt_saver *saver = saver_of(fd);
+	struct image_object head = {
+		.id = fd->object,
+		.status_flags = fd->status_flags,
+		.position = fd->position,
+	};
+	int ret;
+
+	if (!saver || !saver->save)
+		return frozen_fail(-EOPNOTSUPP, "fd ", NUMBER(fd->fd), " (",
+				   fd->target, "): this kind of descriptor "
+				   "cannot be saved", NULL);
+	owner_of(fd->fd, &head);
+	body.length = 0;
+	body.error = 0;
+	frozen.stored_file = 0;
+	ret = saver->save(fd, &body);
+	if (ret == 0)
+		ret = body.error;
+	if (ret < 0)
+		return frozen_fail(ret, "fd ", NUMBER(fd->fd), " (",
+				   fd->target, "): ", saver->name,
+				   " cannot be saved: ", frozen_strerror(ret),
+				   NULL);
+	head.file = frozen.stored_file;
+	emit(saver->kind, &head);
+	return 0;
+}
+
+int plugins_save(void)
+{
+	int ret = body_open();
+	uint32_t i;
+
+	for (i = 0; i < frozen.fd_count && ret == 0; i++)
+		if (frozen.fd_leader[i] == i)
+			ret = save_one(&frozen.descriptors[i]);
+	body_close();
+	return ret;
+}
