@@ -10,6 +10,7 @@
  * are) by areas_verify(), mlock by VmLck. Then, or without a snapshot, the
  * process reads its own smaps: areas_detail(), `frozen.exact`.
  */
+#define _GNU_SOURCE
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <sys/vfs.h>

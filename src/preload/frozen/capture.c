@@ -6,6 +6,7 @@
  * The order: what a thread alone can tell; descriptors, for plugins ask about
  * them; plugins; then mappings, when nothing maps or opens any more.
  */
+#define _GNU_SOURCE
 #include <sys/mman.h>
 #include <sys/personality.h>
 #include <sys/prctl.h>
@@ -288,8 +289,8 @@ static uint32_t count_cpus(void)
 	for (i = 0; i < park_count(); i++)
 		for (k = 0; k < 16; k++)
 			cpus[k] |= park_thread_at(i)->affinity[k];
-	for (k = 0; k < 16; k++)
-		count += (uint32_t)__builtin_popcountll(cpus[k]);
+	for (i = 0; i < 16 * 64; i++)
+		count += cpus[i / 64] >> i % 64 & 1;
 	return count ? count : 1;
 }
 

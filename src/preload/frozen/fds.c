@@ -9,6 +9,7 @@
  * /proc/self/task/TID, kcmp() tells whether a number leads to the same
  * description in both, pidfd_getfd() fetches what we lack.
  */
+#define _GNU_SOURCE
 #include <linux/kcmp.h>
 #include <sys/resource.h>
 #include <sys/stat.h>

@@ -6,6 +6,7 @@
  * Editing: the records are written last (files_records), because a later user
  * of the same file may add flags.
  */
+#define _GNU_SOURCE
 #include <sys/stat.h>
 
 #include "preload/frozen/frozen.h"

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* See lines.h. */
+#define _GNU_SOURCE
 #include <errno.h>
 
 #include "preload/frozen/lines.h"

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* Messages with the agent, and descriptors with them: wire/service.h. */
+#define _GNU_SOURCE
 #include <sys/socket.h>
 #include <sys/un.h>
 

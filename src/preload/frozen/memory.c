@@ -4,6 +4,7 @@
  * and the arena behind ckpt_reserve(), which is. Both are taken before the
  * areas are read and stay where they are.
  */
+#define _GNU_SOURCE
 #include <sys/mman.h>
 
 #include "preload/frozen/frozen.h"

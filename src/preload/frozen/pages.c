@@ -10,6 +10,7 @@
  * Shared memory: pages belong to the object, whether we have touched them or
  * not, so the object is asked.
  */
+#define _GNU_SOURCE
 #include <linux/sysinfo.h>
 #include <sys/mman.h>
 #include <unistd.h>

@@ -3,6 +3,7 @@
  * The frozen half of ckpt/plugin.h: kinds of objects, asked in the order of
  * plugins/kinds.def. This file knows none of them by name.
  */
+#define _GNU_SOURCE
 #include <sys/mman.h>
 
 #include "preload/frozen/frozen.h"

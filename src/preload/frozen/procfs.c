@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* See procfs.h. */
+#define _GNU_SOURCE
 #include <errno.h>
 #include <sys/mman.h>
 

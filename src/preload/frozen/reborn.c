@@ -7,6 +7,7 @@
  * There is no way back and nobody to return to: what fails is told to the
  * agent, and the process ends with 99.
  */
+#define _GNU_SOURCE
 #include <linux/sched.h>
 #include <sys/mman.h>
 
@@ -68,6 +69,18 @@ static void join(void)
 	}
 }
 
+static void await_threads(void)
+{
+	const char *what = "";
+	int ret = park_await_reborn(&what);
+
+	if (ret < 0) {
+		frozen_fail(ret, "putting back a thread's ", what, ": ",
+			    frozen_strerror(ret), NULL);
+		give_up(ret);
+	}
+}
+
 static void revive(void)
 {
 	const char *what = "";
@@ -75,12 +88,6 @@ static void revive(void)
 
 	if (ret < 0) {
 		frozen_fail(ret, "putting back ", what, ": ",
-			    frozen_strerror(ret), NULL);
-		give_up(ret);
-	}
-	ret = park_await_reborn(&what);
-	if (ret < 0) {
-		frozen_fail(ret, "putting back a thread's ", what, ": ",
 			    frozen_strerror(ret), NULL);
 		give_up(ret);
 	}
@@ -119,6 +126,7 @@ void frozen_reborn(void)
 	/* Descriptors of ours are nobody else's, as in the first life. */
 	SYS_CALL(SYS_unshare, CLONE_FILES);
 	start_afresh();
+	await_threads();
 	join();
 	revive();
 	meet();

@@ -6,6 +6,7 @@
  * Whatever happens, frozen_service() returns with all threads released, all
  * that was changed put back and all that was opened closed.
  */
+#define _GNU_SOURCE
 #include <sys/wait.h>
 
 #include "preload/frozen/frozen.h"

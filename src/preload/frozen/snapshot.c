@@ -9,6 +9,7 @@
  * does not see it without __WCLONE. Being a process of its own, it can be
  * killed without harm. It says by a pipe when the program may go on.
  */
+#define _GNU_SOURCE
 #include <linux/sched.h>
 #include <poll.h>
 #include <signal.h>

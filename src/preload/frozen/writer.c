@@ -5,6 +5,7 @@
  * the program's descriptors and gives the word; after that nothing hurries.
  * Without, the program stands until it has ended.
  */
+#define _GNU_SOURCE
 #include <linux/sched.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* What of the frozen room knows instructions. */
+#define _GNU_SOURCE
 #include <cpuid.h>
 
 #include "preload/frozen/frozen.h"
