@@ -227,7 +227,8 @@ static void take_message(const struct capsule_message *message, pid_t from)
 	}
 }
 
-static void capsule_ready(void)
+/* 1: there may be more. */
+static int capsule_hear(void)
 {
 	char control[CMSG_SPACE(sizeof(struct ucred))];
 	struct capsule_message message;
@@ -238,17 +239,23 @@ static void capsule_ready(void)
 		.msg_control = control,
 		.msg_controllen = sizeof(control),
 	};
-	ssize_t length = recvmsg(watch.capsule->socket, &header, MSG_CMSG_CLOEXEC);
+	ssize_t length = recvmsg(watch.capsule->socket, &header,
+				 MSG_CMSG_CLOEXEC | MSG_DONTWAIT);
 
 	if (length == (ssize_t)sizeof(message)) {
 		take_message(&message, sender(&header));
-	} else if (length <= 0 && !watch.ended) {
-		/* Init is gone, and with it everything in its namespace. */
-		close(watch.capsule->socket);
-		watch.capsule->socket = -1;
+		return 1;
+	}
+	if (length < 0 && errno == EAGAIN)
+		return 0;
+	/* Init is gone, and with it everything in its namespace. */
+	close(watch.capsule->socket);
+	watch.capsule->socket = -1;
+	if (!watch.ended) {
 		watch.ended = 1;
 		watch.status = SIGKILL;
 	}
+	return 0;
 }
 
 /* One line or nothing; nothing means that the program's memory is back. */
@@ -285,12 +292,13 @@ static int wait_once(int timeout_ms)
 
 	if (ret <= 0)
 		return ret;
+	/* Before a failure: what has been made and is to be removed. */
+	while (polls[1].revents && capsule_hear())
+		;
 	if (polls[2].revents)
 		errors_ready();
 	if (polls[3].revents && coordinator_ready())
 		watch.came_back = 1;
-	if (polls[1].revents)
-		capsule_ready();
 	if (polls[0].revents)
 		signals_ready();
 	return ret;
