@@ -51,6 +51,10 @@ static json_t *request(const struct job *job)
 	if (body && job->options->interval >= 0)
 		json_object_set_new(body, "interval",
 				    json_integer(job->options->interval));
+	/* Compression, kept generations ... as the user chose at launch. */
+	if (body && json_is_object(json_object_get(job->manifest, "options")))
+		json_object_set(body, "options",
+				json_object_get(job->manifest, "options"));
 	free(dir);
 	return body;
 }

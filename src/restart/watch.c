@@ -19,7 +19,7 @@
 
 #include "restart/say.h"
 
-#define LAST_WORD_MS 10000 /* for the coordinator, when the program has ended */
+#define LAST_WORD_MS 5000 /* for the coordinator, when the program has ended */
 
 static const int forwarded[] = {
 	SIGTERM, SIGINT,  SIGHUP,  SIGQUIT, SIGUSR1, SIGUSR2, SIGWINCH,
