@@ -56,11 +56,6 @@ static const struct {
 	{"anon_inode:[perf_event]", "a performance counter cannot be saved"},
 	{"anon_inode:[fanotify]", "a fanotify group cannot be saved"},
 	{"anon_inode:[userfaultfd]", "a userfaultfd cannot be saved"},
-	{"anon_inode:[pidfd]",
-	 "a pidfd of another process cannot be saved yet"},
-	{"pidfd:", "a pidfd of another process cannot be saved yet"},
-	{"anon_inode:inotify", "an inotify watch cannot be saved: its path is "
-			       "not known"},
 	{"anon_inode:kvm", "a virtual machine cannot be saved"},
 	{"anon_inode:[landlock", "a landlock rule set cannot be saved"},
 	{"anon_inode:seccomp", "a seccomp listener cannot be saved"},

@@ -4,6 +4,9 @@
 #include <check.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -12,6 +15,7 @@
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
 #include <sys/file.h>
+#include <sys/inotify.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
@@ -23,6 +27,7 @@
 #include <sys/time.h>
 #include <sys/timerfd.h>
 #include <sys/un.h>
+#include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -502,6 +507,106 @@ START_TEST(unixsock_descriptor_in_flight)
 }
 END_TEST
 
+/* ---- internet sockets ---- */
+
+START_TEST(inet_listener)
+{
+	struct sockaddr_in address = {.sin_family = AF_INET}, again;
+	int server = socket(AF_INET, SOCK_STREAM, 0), client, one = 1;
+	int datagrams = socket(AF_INET6, SOCK_DGRAM, 0);
+	int fresh = socket(AF_INET, SOCK_STREAM, 0);
+	socklen_t length = sizeof(address);
+
+	address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+	setsockopt(server, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one));
+	setsockopt(fresh, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
+	ck_assert_int_eq(bind(server, (void *)&address, length), 0);
+	ck_assert_int_eq(listen(server, 7), 0);
+	getsockname(server, (void *)&address, &length);
+	ROUND(server, datagrams, fresh);
+	ck_assert_str_eq(world_reports(), "");
+	length = sizeof(again);
+	getsockname(server, (void *)&again, &length);
+	ck_assert_int_eq(address.sin_port, again.sin_port);
+	client = socket(AF_INET, SOCK_STREAM, 0);
+	ck_assert_int_eq(connect(client, (void *)&address, sizeof(address)), 0);
+	ck_assert_int_ge(accept(server, NULL, NULL), 0);
+	one = 0;
+	length = sizeof(one);
+	getsockopt(fresh, IPPROTO_TCP, TCP_NODELAY, &one, &length);
+	ck_assert_int_eq(one, 1);
+	ck_assert_int_eq(send(fresh, "x", 1, MSG_NOSIGNAL), -1);
+}
+END_TEST
+
+START_TEST(inet_connection_is_reset)
+{
+	struct sockaddr_in address = {.sin_family = AF_INET};
+	int server = socket(AF_INET, SOCK_STREAM, 0), accepted;
+	int client = socket(AF_INET, SOCK_STREAM, 0);
+	socklen_t length = sizeof(address);
+	struct pollfd arrived = {client, POLLIN, 0};
+	char text[16];
+
+	address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+	ck_assert_int_eq(bind(server, (void *)&address, length), 0);
+	listen(server, 7);
+	getsockname(server, (void *)&address, &length);
+	ck_assert_int_eq(connect(client, (void *)&address, length), 0);
+	accepted = accept(server, NULL, NULL);
+	ck_assert_int_eq(write(accepted, "unread", 6), 6);
+	ck_assert_int_eq(poll(&arrived, 1, 5000), 1);
+	ROUND(client);
+	ck_assert_ptr_nonnull(strstr(world_reports(), "lost"));
+	ck_assert_int_eq(recv(client, text, 16, 0), 6);
+	ck_assert_int_eq(recv(client, text, 16, 0), -1);
+	ck_assert_int_eq(errno, ECONNRESET);
+}
+END_TEST
+
+/* ---- others ---- */
+
+START_TEST(pidfd_of_itself)
+{
+	int self = (int)syscall(SYS_pidfd_open, getpid(), 0), dead;
+	struct pollfd ended = {-1, POLLIN, 0};
+	pid_t pid = fork();
+
+	if (pid == 0)
+		_exit(0);
+	dead = (int)syscall(SYS_pidfd_open, pid, 0);
+	waitpid(pid, NULL, 0);
+	ROUND(self, dead);
+	ck_assert_int_eq(syscall(SYS_pidfd_send_signal, self, 0, NULL, 0), 0);
+	ended.fd = dead;
+	ck_assert_int_eq(poll(&ended, 1, 5000), 1);
+}
+END_TEST
+
+START_TEST(inotify_watches)
+{
+	int fd = inotify_init1(IN_NONBLOCK), one, two, wd, i;
+	char events[4096];
+
+	mkdir("dir", 0700);
+	for (i = 0; i < 9; i++) {
+		wd = inotify_add_watch(fd, "dir", IN_CREATE);
+		inotify_rm_watch(fd, wd);
+	}
+	one = inotify_add_watch(fd, ".", IN_CREATE);
+	two = inotify_add_watch(fd, "/", IN_CREATE | IN_ONLYDIR);
+	while (read(fd, events, sizeof(events)) > 0)
+		;
+	ROUND(fd);
+	ck_assert_str_eq(world_reports(), "");
+	close(open("data", O_RDWR | O_CREAT, 0600));
+	ck_assert_int_gt(read(fd, events, sizeof(events)), 0);
+	ck_assert_int_eq(((struct inotify_event *)events)->wd, one);
+	ck_assert_int_eq(((struct inotify_event *)events)->mask, IN_CREATE);
+	ck_assert_int_eq(inotify_rm_watch(fd, two), 0);
+}
+END_TEST
+
 /* ---- files ---- */
 
 START_TEST(file_position_and_flags)
@@ -770,6 +875,10 @@ int main(void)
 	tcase_add_test(tests, unixsock_datagrams_by_name);
 	tcase_add_test(tests, unixsock_peer_gone_or_outside);
 	tcase_add_test(tests, unixsock_descriptor_in_flight);
+	tcase_add_test(tests, inet_listener);
+	tcase_add_test(tests, inet_connection_is_reset);
+	tcase_add_test(tests, pidfd_of_itself);
+	tcase_add_test(tests, inotify_watches);
 	tcase_add_test(tests, file_position_and_flags);
 	tcase_add_test(tests, file_unlinked);
 	tcase_add_test(tests, file_locks);

@@ -1,0 +1,14 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef PLUGINS_PIDFD_FORMAT_H
+#define PLUGINS_PIDFD_FORMAT_H
+
+#include <stdint.h>
+
+#define PIDFD_VERSION 1
+
+struct pidfd_record {
+	int32_t pid; /* -1: the process has ended and been waited for */
+	uint32_t flags; /* PIDFD_THREAD = O_EXCL */
+};
+
+#endif
