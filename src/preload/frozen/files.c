@@ -132,6 +132,8 @@ int ckpt_store_file(const struct ckpt_fd *fd, uint32_t file_flags, int now)
 	if (!file)
 		return frozen.error;
 	frozen.stored_file = file->record.id;
+	if (now < 0)
+		return (int)file->record.id;
 	/* Without rollback a file that has a name stays as it will be. */
 	if (now && !frozen.begin.rollback &&
 	    !(file_flags & (FILE_DELETED | FILE_SHM)))
