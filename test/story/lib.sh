@@ -101,8 +101,19 @@ launch() {
 	shift
 	say "launch $program $*"
 	# shellcheck disable=SC2086 # options are words
-	ckpt_launch -p "$PORT" ${LAUNCH_OPTIONS-} "$program" "$@" \
-		<"${STDIN-/dev/null}" >>"$STORY_DIR/out" 2>>"$STORY_DIR/err" &
+	start ckpt_launch -p "$PORT" ${LAUNCH_OPTIONS-} "$program" "$@" \
+		<"${STDIN-/dev/null}" >>"$STORY_DIR/out" 2>>"$STORY_DIR/err"
+}
+
+# The job, with none of the story's own descriptors.
+start() {
+	(
+		for fd in "/proc/$BASHPID/fd"/*; do
+			fd=${fd##*/}
+			[ "$fd" -le 2 ] || exec {fd}>&-
+		done
+		exec "$@"
+	) &
 	JOB=$!
 }
 
@@ -201,23 +212,26 @@ restart() {
 	if [ $# -eq 0 ] || [[ ${*: -1} == -* ]]; then
 		set -- "$@" "$CKPTDIR"
 	fi
-	ckpt_restart -p "$PORT" "$@" <"${STDIN-/dev/null}" \
-		>>"$STORY_DIR/restart.out" 2>>"$STORY_DIR/restart.err" &
-	JOB=$!
+	start ckpt_restart -p "$PORT" "$@" <"${STDIN-/dev/null}" \
+		>>"$STORY_DIR/restart.out" 2>>"$STORY_DIR/restart.err"
 }
 
 # Its exit status, as $? tells it; fails when it does not come.
 wait_job() {
-	local timer ended status=0
+	local timer late='' status=0
 
-	sleep "$PATIENCE" &
+	# wait -n would not know a job that has ended before.
+	trap 'late=1' USR1
+	(
+		trap 'kill "$sleeper"; exit' TERM
+		sleep "$PATIENCE" &
+		sleeper=$!
+		wait "$sleeper" && kill -USR1 $$
+	) 2>/dev/null &
 	timer=$!
-	wait -n -p ended "$JOB" "$timer" || status=$?
-	if [ "${ended-}" = "$timer" ]; then
-		fail "the program does not end within $PATIENCE s"
-	fi
-	kill "$timer"
-	wait "$timer" 2>/dev/null || :
+	wait "$JOB" || status=$?
+	kill "$timer" 2>/dev/null || :
+	[ -z "$late" ] || fail "the program does not end within $PATIENCE s"
 	echo "$status"
 }
 
