@@ -6,6 +6,7 @@
  */
 #define _GNU_SOURCE
 #include "park/bench.h"
+#include "preload/handler/stop.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -78,45 +79,26 @@ static struct registry_slot *slot_of(pid_t pid)
 	return NULL;
 }
 
-static int line_of(const char *format, pid_t pid, pid_t tid, const char *key,
-		   char *line, size_t size)
-{
-	char path[64];
-	FILE *f;
-	int found = 0;
-
-	snprintf(path, sizeof(path), format, pid, tid);
-	f = fopen(path, "re");
-	if (!f)
-		return 0;
-	while (!found && fgets(line, (int)size, f))
-		found = !key || strstr(line, key) != NULL;
-	fclose(f);
-	return found;
-}
-
 /* As the agent does: which call that thread sits in, and since when. */
 static void look(struct registry_slot *slot, pid_t pid, pid_t tid)
 {
-	static double ahead;
-	char line[256];
-	double theirs;
+	struct park_thread thread = {.tid = tid};
+	char path[64];
+	int dir;
 
+	snprintf(path, sizeof(path), "/proc/%d/task", pid);
+	dir = open(path, O_RDONLY | O_DIRECTORY);
+	if (dir < 0)
+		return;
+	task_read_call(dir, &thread);
+	task_sleep_begin();
+	if (thread.syscall_nr >= 0)
+		task_read_sleep(dir, &thread);
+	task_sleep_end();
+	close(dir);
 	slot->poked_tid = tid;
-	slot->poked_call = 0;
-	slot->asleep_since = 0;
-	if (line_of("/proc/%d/task/%d/syscall", pid, tid, NULL, line,
-		    sizeof(line)) &&
-	    line[0] >= '0' && line[0] <= '9')
-		slot->poked_call = atoi(line) + 1;
-	if (!ahead && line_of("/proc/%d/task/%d/sched", getpid(), getpid(),
-			      "se.exec_start", line, sizeof(line)))
-		ahead = (double)now_us() / 1e3 - atof(strchr(line, ':') + 1);
-	if (ahead && line_of("/proc/%d/task/%d/sched", pid, tid,
-			     "se.exec_start", line, sizeof(line))) {
-		theirs = atof(strchr(line, ':') + 1);
-		slot->asleep_since = (uint64_t)((theirs + ahead) * 1e6);
-	}
+	slot->poked_call = (int)thread.syscall_nr + 1;
+	slot->asleep_since = thread.asleep_since;
 }
 
 static pid_t choose(pid_t pid, unsigned number)
@@ -153,7 +135,7 @@ static int poke(struct registry_slot *slot, pid_t pid, unsigned attempt)
 }
 
 /* 1: it has stopped and runs again. 0: it is gone. -1: no answer. */
-static int stop(pid_t pid, int *status)
+static int stop_it(pid_t pid, int *status)
 {
 	uint64_t start = now_us(), poked = 0;
 	struct registry_slot *slot;
@@ -207,9 +189,15 @@ int main(int argc, char **argv)
 	}
 	for (n = 0; n < most && now_us() < end; n++) {
 		usleep(every);
-		ret = stop(pid, &status);
+		ret = stop_it(pid, &status);
 		if (ret <= 0)
 			break;
+		if (getenv("BENCH_EACH"))
+			fprintf(stderr,
+				"stop %u: %u threads, parked %.3f captured %.3f all %.3f\n",
+n, bench->threads, (double)bench->park_ns / 1e6,
+				(double)bench->capture_ns / 1e6,
+				(double)bench->last_ns / 1e6);
 		if (bench->error) {
 			fprintf(stderr, "stop %u: %s, thread %d (%c)\n", n,
 				strerror(-bench->error), bench->late,

@@ -25,7 +25,7 @@ struct bench {
 	uint32_t stops;	   /* so far */
 	uint64_t park_ns, capture_ns;
 	uint64_t stopped_ns; /* all stops together */
-	uint64_t max_ns;
+	uint64_t last_ns, max_ns;
 };
 
 static inline struct bench *bench_of(struct registry_header *r)

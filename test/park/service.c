@@ -36,6 +36,7 @@ void frozen_service(uint32_t request)
 	b->park_ns = parked - park_started();
 	b->capture_ns = captured - parked;
 	captured = sys_clock_ns(CLOCK_MONOTONIC) - park_started();
+	b->last_ns = captured;
 	b->stopped_ns += captured;
 	if (captured > b->max_ns)
 		b->max_ns = captured;

@@ -9,6 +9,9 @@
  *
  * If a signal of the program's own is due, its handler will run now, and the
  * call returns EINTR as it would have without us.
+ *
+ * A write that blocks is whole, unless a signal comes: what ours has cut short
+ * goes on in the same way with the rest.
  */
 #define _GNU_SOURCE
 #include <errno.h>
@@ -34,6 +37,7 @@ enum how {
 	FUTEX,
 	IN,
 	OUT,
+	REST,
 };
 
 static const struct {
@@ -209,6 +213,9 @@ static void resume(ucontext_t *context, struct resume *r)
 		*context_argument(context, 4) = 8;
 		stub = park_resume_poll;
 		break;
+	case REST:
+		stub = park_resume_rest;
+		break;
 	default:
 		*context_argument(context, (int)r->index) = (uintptr_t)r->left;
 	}
@@ -223,8 +230,8 @@ static void set_left(struct resume *r, int64_t left)
 	r->left[1] = left % SECOND;
 }
 
-static void resume_first(ucontext_t *context, int64_t nr, enum how how,
-			 int index, int64_t left)
+static struct resume *resume_record(ucontext_t *context, int64_t nr,
+				    enum how how, int index)
 {
 	struct resume *r = context_spare(context, sizeof(*r));
 	int i;
@@ -239,6 +246,14 @@ static void resume_first(ucontext_t *context, int64_t nr, enum how how,
 	};
 	for (i = 0; i < 6; i++)
 		r->arguments[i] = *context_argument(context, i);
+	return r;
+}
+
+static void resume_first(ucontext_t *context, int64_t nr, enum how how,
+			 int index, int64_t left)
+{
+	struct resume *r = resume_record(context, nr, how, index);
+
 	r->poll.fd = (int)r->arguments[index];
 	r->poll.events = how == IN ? POLLIN : POLLOUT;
 	set_left(r, left);
@@ -250,7 +265,7 @@ static void resume_again(ucontext_t *context, uint64_t stopped)
 	struct resume *r = (void *)context_sp(context);
 
 	/* ppoll() has written the rest by itself. */
-	if (r->how != IN && r->how != OUT)
+	if (r->how != IN && r->how != OUT && r->how != REST)
 		set_left(r, minus(spec_ns(r->left), r->started, stopped));
 	resume(context, r);
 }
@@ -300,12 +315,60 @@ static void repair(ucontext_t *context, int64_t nr, const struct stop_call *call
 		resume_first(context, nr, how, index, left);
 }
 
+/* ---- going on with the rest of the bytes: argument 1 is the buffer, 2 the
+ * length */
+
+static int cut_short(int64_t nr, ucontext_t *context)
+{
+	uint64_t result = context_result(context);
+	uint64_t flags = *context_argument(context, 3);
+	long status;
+
+	switch (nr) {
+	case SYS_write:
+		break;
+	case SYS_sendto:
+		if (flags & MSG_DONTWAIT)
+			return 0;
+		break;
+	case SYS_recvfrom:
+		if (flags & MSG_DONTWAIT || !(flags & MSG_WAITALL))
+			return 0;
+		break;
+	default:
+		return 0;
+	}
+	if (!result || result >= *context_argument(context, 2))
+		return 0;
+	status = sys_fcntl((int)*context_argument(context, 0), F_GETFL, 0);
+	return status >= 0 && !(status & O_NONBLOCK);
+}
+
+static void move_on(ucontext_t *context, struct resume *r)
+{
+	uint64_t result = context_result(context);
+
+	r->done += result;
+	*context_argument(context, 1) += result;
+	*context_argument(context, 2) -= result;
+	resume(context, r);
+}
+
+static void rest_first(ucontext_t *context, int64_t nr)
+{
+	struct resume *r = resume_record(context, nr, REST, 0);
+
+	r->done = 0;
+	move_on(context, r);
+}
+
 /* ---- what was interrupted? */
 
 static int in_stub(ucontext_t *context)
 {
 	return context_ip(context) == (uintptr_t)park_resume_called ||
-	       context_ip(context) == (uintptr_t)park_resume_polled;
+	       context_ip(context) == (uintptr_t)park_resume_polled ||
+	       context_ip(context) == (uintptr_t)park_resume_rested;
 }
 
 /* The number of the call that has just returned, -1: it was no call, or
@@ -342,14 +405,10 @@ static void unrestart(ucontext_t *context, const struct stop_call *call)
 	context_result(context) = (uint64_t)-EINTR;
 }
 
-void calls_repair(ucontext_t *context, const struct stop_call *call)
+static void interrupted(ucontext_t *context, const struct stop_call *call)
 {
 	int64_t nr;
 
-	if (context_result(context) != (uint64_t)-EINTR) {
-		unrestart(context, call);
-		return;
-	}
 	if (in_stub(context)) {
 		if (!signal_due(context, 0))
 			resume_again(context, call->stopped);
@@ -358,4 +417,31 @@ void calls_repair(ucontext_t *context, const struct stop_call *call)
 	nr = number(context, call);
 	if (nr >= 0 && !signal_due(context, 0))
 		repair(context, nr, call);
+}
+
+/* Some bytes: of a call that it was seen in. 1: it goes on with the rest. */
+static int returned(ucontext_t *context, const struct stop_call *call)
+{
+	struct resume *r = (void *)context_sp(context);
+
+	if (context_ip(context) == (uintptr_t)park_resume_rested) {
+		if (!cut_short((int64_t)r->nr, context) ||
+		    signal_due(context, 0))
+			return 0;
+		move_on(context, r);
+		return 1;
+	}
+	if (call->nr < 0 || !cut_short(call->nr, context) ||
+	    number(context, call) != call->nr || signal_due(context, 0))
+		return 0;
+	rest_first(context, call->nr);
+	return 1;
+}
+
+void calls_repair(ucontext_t *context, const struct stop_call *call)
+{
+	if (context_result(context) == (uint64_t)-EINTR)
+		interrupted(context, call);
+	else if (!returned(context, call))
+		unrestart(context, call);
 }

@@ -21,7 +21,7 @@
 #include "sys/task.h"
 
 #define MS 1000000u
-#define AGAIN_AFTER (10 * MS)  /* signal a thread again that did not come */
+#define AGAIN_AFTER (100 * MS) /* signal a thread again that did not come */
 #define LOOK_FIRST (200 * 1000u) /* then twice as long, up to the next */
 #define LOOK_LAST (10 * MS)
 

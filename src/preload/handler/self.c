@@ -152,7 +152,7 @@ static void capture_pending(struct park_thread *me)
 {
 	struct __kernel_timespec now = {0, 0};
 	uint64_t pending = 0, bit;
-	siginfo_t *info;
+	siginfo_t info;
 	int signal, ret;
 
 	me->pending_count = 0;
@@ -160,16 +160,18 @@ static void capture_pending(struct park_thread *me)
 	while (pending && (pending = self_private_pending()) != 0) {
 		signal = __builtin_ctzll(pending) + 1;
 		bit = SYS_SIGNAL_BIT(signal);
+		if (sys_sigtimedwait(&bit, &info, &now) < 0)
+			break;
+		if (signal == CKPT_SIGNAL && info.si_code == CKPT_POKE_CODE)
+			continue;
 		ret = pending_make_room(me);
 		if (ret < 0) {
 			fail(me, ret, "saving a pending signal");
+			sys_tgsigqueueinfo(preload.pid, me->tid, signal, &info);
 			break;
 		}
-		info = (void *)me->pending[me->pending_count];
-		if (sys_sigtimedwait(&bit, info, &now) < 0)
-			break;
-		if (signal != CKPT_SIGNAL || info->si_code != CKPT_POKE_CODE)
-			me->pending_count++;
+		__builtin_memcpy(me->pending[me->pending_count++], &info,
+				 sizeof(*me->pending));
 	}
 	pending_queue(me, preload.pid);
 }

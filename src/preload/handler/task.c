@@ -31,17 +31,11 @@ int task_open(void)
 }
 
 /* NUL-terminated; its length, or -errno. */
-static long read_file(int dir, int32_t tid, const char *name, char *buffer,
-		      size_t size)
+static long read_file(int dir, const char *path, char *buffer, size_t size)
 {
-	struct sys_text path;
-	char text[64];
 	long fd, ret;
 
-	sys_text_open(&path, text, sizeof(text));
-	sys_text_number(&path, (uint64_t)tid, 10);
-	sys_text_put(&path, name);
-	fd = sys_openat(dir, text, O_RDONLY | O_CLOEXEC, 0);
+	fd = sys_openat(dir, path, O_RDONLY | O_CLOEXEC, 0);
 	if (fd < 0)
 		return fd;
 	ret = sys_read((int)fd, buffer, size - 1);
@@ -49,6 +43,21 @@ static long read_file(int dir, int32_t tid, const char *name, char *buffer,
 	if (ret >= 0)
 		buffer[ret] = 0;
 	return ret;
+}
+
+struct path {
+	char text[32];
+};
+
+static struct path path_of(int32_t tid, const char *name)
+{
+	struct path path;
+	struct sys_text text;
+
+	sys_text_open(&text, path.text, sizeof(path.text));
+	sys_text_number(&text, (uint64_t)tid, 10);
+	sys_text_put(&text, name);
+	return path;
 }
 
 static uint64_t hexadecimal(const char **s)
@@ -69,7 +78,8 @@ void task_read_call(int dir, struct park_thread *thread)
 
 	thread->syscall_nr = -1;
 	thread->syscall_ip = thread->syscall_sp = 0;
-	if (read_file(dir, thread->tid, "/syscall", text, sizeof(text)) <= 0 ||
+	if (read_file(dir, path_of(thread->tid, "/syscall").text, text,
+		      sizeof(text)) <= 0 ||
 	    text[0] < '0' || text[0] > '9')
 		return;
 	s = text;
@@ -83,7 +93,7 @@ void task_read_call(int dir, struct park_thread *thread)
 /* What follows ") " in its `stat`: the state, and from there on numbers. */
 static const char *read_stat(int dir, int32_t tid, char *text, size_t size)
 {
-	long length = read_file(dir, tid, "/stat", text, size);
+	long length = read_file(dir, path_of(tid, "/stat").text, text, size);
 	const char *s = NULL;
 	long i;
 
@@ -119,13 +129,13 @@ static int last_cpu(int dir, int32_t tid)
 }
 
 /* exec_start in ns, 0: not there. */
-static uint64_t read_exec_start(int dir, int32_t tid, uint64_t *switches)
+static uint64_t read_exec_start(int dir, const char *path, uint64_t *switches)
 {
 	char text[4096];
 	const char *s;
 	uint64_t ms, ns;
 
-	if (read_file(dir, tid, "/sched", text, sizeof(text)) <= 0)
+	if (read_file(dir, path, text, sizeof(text)) <= 0)
 		return 0;
 	s = sys_find(text, "\n"); /* behind the program's name */
 	s = sys_find(s, "nr_voluntary_switches");
@@ -150,7 +160,7 @@ static uint64_t read_exec_start(int dir, int32_t tid, uint64_t *switches)
 }
 
 /* CLOCK_MONOTONIC - the clock of the CPU's run queue; 0: not known. */
-static int64_t measure(int dir, int cpu)
+static int64_t measure(int cpu)
 {
 	uint64_t mask[CPUS / 64] = {0};
 	uint64_t start, now, switches;
@@ -161,7 +171,7 @@ static int64_t measure(int dir, int cpu)
 	sleeping.away = 1;
 	sys_sched_yield(); /* starts our own slice anew */
 	now = sys_clock_ns(CLOCK_MONOTONIC);
-	start = read_exec_start(dir, sys_gettid(), &switches);
+	start = read_exec_start(AT_FDCWD, "/proc/thread-self/sched", &switches);
 	return start ? (int64_t)(now - start) : 0;
 }
 
@@ -193,10 +203,11 @@ void task_read_sleep(int dir, struct park_thread *thread)
 	if (cpu < 0 || cpu >= CPUS)
 		return;
 	if (!sleeping.ahead[cpu])
-		sleeping.ahead[cpu] = measure(dir, cpu);
+		sleeping.ahead[cpu] = measure(cpu);
 	if (!sleeping.ahead[cpu])
 		return;
-	start = read_exec_start(dir, thread->tid, &switches);
+	start = read_exec_start(dir, path_of(thread->tid, "/sched").text,
+				&switches);
 	if (!start)
 		return;
 	thread->asleep_since = start + (uint64_t)sleeping.ahead[cpu];

@@ -10,12 +10,15 @@
 #define IP 56
 #define SP 64
 #define EXPIRED 112
+#define DONE 112
 
 	.text
 	.hidden	park_resume_call, park_resume_called
 	.hidden	park_resume_poll, park_resume_polled
+	.hidden	park_resume_rest, park_resume_rested
 	.globl	park_resume_call, park_resume_called
 	.globl	park_resume_poll, park_resume_polled
+	.globl	park_resume_rest, park_resume_rested
 	.type	park_resume_poll, @function
 	.p2align 4
 	.cfi_startproc
@@ -53,6 +56,14 @@ park_resume_called:
 	jmp	*%rcx
 	.cfi_restore_state
 2:	mov	EXPIRED(%rsp), %rax
+	jmp	park_resume_called
+park_resume_rest:
+	syscall
+park_resume_rested:
+	test	%rax, %rax
+	jg	3f
+	xor	%eax, %eax	/* an error now is the next call's */
+3:	add	DONE(%rsp), %rax
 	jmp	park_resume_called
 	.cfi_endproc
 	.size	park_resume_poll, . - park_resume_poll

@@ -24,18 +24,24 @@ struct resume {
 	uint64_t started;      /* CLOCK_MONOTONIC ns */
 	uint32_t how, index;   /* of calls.def */
 	struct pollfd poll;    /* IN, OUT: waited for before the call */
-	int64_t expired;       /* its result when the time is over */
+	union {
+		int64_t expired; /* its result when the time is over */
+		uint64_t done;	 /* REST: bytes of the calls before */
+	};
 };
 _Static_assert(sizeof(struct resume) <= 128, "it fits a siginfo_t");
 _Static_assert(offsetof(struct resume, arguments) == 8, "resume.S");
 _Static_assert(offsetof(struct resume, ip) == 56, "resume.S");
 _Static_assert(offsetof(struct resume, sp) == 64, "resume.S");
 _Static_assert(offsetof(struct resume, expired) == 112, "resume.S");
+_Static_assert(offsetof(struct resume, done) == 112, "resume.S");
 
 /* In resume.S. All registers are set when it starts. */
 extern const char park_resume_call[];	/* the call */
 extern const char park_resume_called[]; /* behind it */
 extern const char park_resume_poll[];	/* ppoll(), then the call */
 extern const char park_resume_polled[];
+extern const char park_resume_rest[];	/* the call, and what was done before */
+extern const char park_resume_rested[];
 
 #endif
