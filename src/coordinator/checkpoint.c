@@ -448,7 +448,7 @@ void agent_failed(struct connection *connection, json_t *body)
 	const char *text = wire_string(body, "text", "");
 	int pid = wire_int(body, "pid", 0);
 	int error = wire_int(body, "error", 0);
-	char who[320] = "";
+	char who[320] = "", pid_text[16];
 
 	if (!is_current(group, body) || now.aborting)
 		return;
@@ -462,7 +462,8 @@ void agent_failed(struct connection *connection, json_t *body)
 	}
 	if (groups_count() > 1)
 		snprintf(who, sizeof(who), "%s: ", group->host);
-	if (pid > 0)
+	snprintf(pid_text, sizeof(pid_text), "%d", pid);
+	if (pid > 0 && !strstr(text, pid_text)) /* the agent says it mostly */
 		snprintf(who + strlen(who), sizeof(who) - strlen(who),
 			 "%.64s (pid %d): ", *program ? program : "process",
 			 pid);
