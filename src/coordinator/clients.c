@@ -449,7 +449,8 @@ static void look(struct client *client)
 
 	if (client->retry)
 		client->retry(client);
-	if (client->seq && groups_answered(client->seq))
+	if (client->seq && groups_answered(client->seq) &&
+	    !computation_awaits_groups())
 		tell_processes(client);
 	if (client->awaits_end && !groups_count()) {
 		data = json_incref(client->last);

@@ -15,6 +15,9 @@
 
 #include "coordinator/coordinator.h"
 #include "util/log.h"
+#include "util/runtime.h"
+
+#define TAKE_UP_SECONDS 8 /* agents dial again within three */
 
 struct computation computation = { .lock_fd = -1, .deadline = NEVER };
 
@@ -111,6 +114,72 @@ int computation_continue(const char *id, const char *name, const char *dir,
 	return ret;
 }
 
+/* ---- for the coordinator that comes after us when we are killed ---- */
+
+static int state_path(char *path, size_t size)
+{
+	char err[512];
+	int ret = util_runtime(path, size - 64, err, sizeof(err));
+
+	if (ret < 0)
+		return ret;
+	sprintf(path + strlen(path), "/coordinator-%d.state", settings.port);
+	return 0;
+}
+
+/* Kept beside the cookie while there is a computation. */
+static void save_state(void)
+{
+	char path[PATH_MAX], *text;
+	json_t *state;
+	int ret = state_path(path, sizeof(path));
+
+	if (ret < 0)
+		return;
+	if (!computation_exists()) {
+		unlink(path);
+		return;
+	}
+	state = computation_state();
+	text = json_dumps(state, 0);
+	ret = text ? util_write_file(path, text) : -ENOMEM;
+	if (ret < 0)
+		log_line("cannot write %s: %s", path, strerror(-ret));
+	free(text);
+	json_decref(state);
+}
+
+static int take_up(const json_t *state)
+{
+	const char *id = wire_string(state, "computation", "");
+	const char *dir = wire_string(state, "dir", "");
+
+	if (!*id || strlen(id) >= sizeof(computation.id) || strchr(id, '/') ||
+	    dir[0] != '/' || strlen(dir) >= DIR_MAX || !groups_of(id))
+		return 0;
+	computation_continue(id, wire_string(state, "name", ""), dir,
+			     wire_int(state, "generation", 0),
+			     json_object_get(state, "options"));
+	if (!settings.interval)
+		interval_set(wire_int(state, "interval", 0));
+	computation_await_groups(TAKE_UP_SECONDS);
+	groups_find_again(id);
+	return 1;
+}
+
+void computation_take_up(void)
+{
+	char path[PATH_MAX];
+	json_t *state;
+
+	if (state_path(path, sizeof(path)) < 0)
+		return;
+	state = json_load_file(path, 0, NULL);
+	if (!take_up(state))
+		unlink(path); /* all of it has gone since */
+	json_decref(state);
+}
+
 static void computation_end(void)
 {
 	log_line("computation %s (%s) is over", computation.id,
@@ -124,12 +193,20 @@ static void computation_end(void)
 	computation.deadline = NEVER;
 	json_decref(computation.options);
 	computation.options = NULL;
+	save_state();
 	if (settings.exit_on_last || quit_when_over)
 		loop_end(0);
 }
 
+int computation_awaits_groups(void)
+{
+	return computation_exists() && !groups_count() &&
+	       computation.deadline != NEVER;
+}
+
 void computation_await_groups(int seconds)
 {
+	save_state(); /* it has begun */
 	computation.deadline = loop_now() + seconds * 1000LL;
 }
 
@@ -151,6 +228,7 @@ void computation_changed(void)
 		computation_end();
 		return;
 	}
+	save_state();
 	groups_send(WIRE_STATE, computation_state());
 }
 

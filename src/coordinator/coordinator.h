@@ -101,6 +101,10 @@ int computation_exists(void);
 /* Something has changed: tell the agents, and see whether it is over. */
 void computation_changed(void);
 void computation_await_groups(int seconds);
+int computation_awaits_groups(void); /* none has registered yet */
+/* At the start: go on with what a killed coordinator of this port had, if any
+ * of it still lives on this host. */
+void computation_take_up(void);
 json_t *computation_state(void);
 int64_t computation_deadline(void);
 void computation_expired(int64_t now);
@@ -141,6 +145,10 @@ void groups_send(enum wire_type type, json_t *body); /* to all connected */
 /* Ask all for PROCESSES; returns the seq that answers will carry. */
 int64_t groups_query(void);
 int groups_answered(int64_t seq);
+/* For a new coordinator: does anything of a computation live on this host
+ * (its agent, or processes without one); and start agents for the latter. */
+int groups_of(const char *id);
+void groups_find_again(const char *id);
 int64_t groups_deadline(void);
 void groups_expired(int64_t now);
 

@@ -5,16 +5,20 @@
  * capsule is its pid 1: when it dies, so does the capsule.)
  */
 #define _GNU_SOURCE
+#include <dirent.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <unistd.h>
 
 #include "coordinator/coordinator.h"
 #include "util/daemon.h"
 #include "util/log.h"
 #include "util/paths.h"
+#include "util/runtime.h"
 
 static struct group *groups;
 static int64_t last_seq;
@@ -187,6 +191,8 @@ void agent_register(struct connection *connection, json_t *body)
 		 group->host, group->number, (int)group->agent_pid,
 		 wire_address(connection->peer), group->processes);
 	connection_send(connection, WIRE_STATE, computation_state());
+	connection_send(connection, WIRE_QUERY,
+			json_pack("{s:I}", "seq", (json_int_t)last_seq));
 	if (clients_killing()) /* it was not there to hear it */
 		connection_send(connection, WIRE_KILL, json_object());
 }
@@ -268,26 +274,86 @@ static int is_here(const struct group *group)
 }
 
 /* Should the old one be alive after all, the new one finds its lock and ends. */
-static void start_agent(struct group *group)
+static void start_agent(const char *group_dir, const char *id)
 {
 	char path[PATH_MAX], log[PATH_MAX + 16], line[256];
-	char *argv[] = { "ckpt_agent", "--group-dir", group->runtime_dir,
+	char *argv[] = { "ckpt_agent", "--group-dir", (char *)group_dir,
 			 "--coordinator", settings.address, "--computation",
-			 computation.id, "--ready-fd", "3", NULL };
+			 (char *)id, "--ready-fd", "3", NULL };
 	int ret = util_find_program("ckpt_agent", path, sizeof(path));
 
 	if (ret < 0) {
 		log_line("ckpt_agent is not where we are installed");
 		return;
 	}
-	snprintf(log, sizeof(log), "%s/agent.log", group->runtime_dir);
+	snprintf(log, sizeof(log), "%s/agent.log", group_dir);
 	ret = util_start_daemon(path, argv, log, 0, line, sizeof(line));
 	if (ret < 0)
-		log_line("cannot start an agent for %s/%lu: %s", group->host,
-			 group->number, line);
+		log_line("cannot start an agent in %s: %s", group_dir, line);
 	else
-		log_line("started a new agent for %s/%lu", group->host,
-			 group->number);
+		log_line("started a new agent in %s", group_dir);
+}
+
+/* Its lock is free: it is dead, and there are processes to look after. */
+static int agent_is_dead(const char *group_dir)
+{
+	char path[PATH_MAX + 16];
+	int fd, dead;
+
+	snprintf(path, sizeof(path), "%s/agent.lock", group_dir);
+	fd = open(path, O_RDWR | O_CLOEXEC | O_NOFOLLOW);
+	if (fd < 0)
+		return 0;
+	dead = flock(fd, LOCK_EX | LOCK_NB) == 0;
+	close(fd);
+	return dead;
+}
+
+/* Calls found() with each folder RUNTIME/ID-GROUP. */
+static int each_group_dir(const char *id,
+			  void (*found)(const char *group_dir, const char *id))
+{
+	char runtime[PATH_MAX - 300], path[PATH_MAX], err[512];
+	size_t length = strlen(id);
+	struct dirent *entry;
+	int count = 0;
+	DIR *dir;
+
+	if (util_runtime(runtime, sizeof(runtime), err, sizeof(err)) < 0)
+		return 0;
+	dir = opendir(runtime);
+	while (dir && (entry = readdir(dir))) {
+		if (strncmp(entry->d_name, id, length) ||
+		    entry->d_name[length] != '-')
+			continue;
+		snprintf(path, sizeof(path), "%s/%s", runtime, entry->d_name);
+		count++;
+		if (found)
+			found(path, id);
+	}
+	if (dir)
+		closedir(dir);
+	return count;
+}
+
+int groups_of(const char *id)
+{
+	return each_group_dir(id, NULL);
+}
+
+static void replace_dead(const char *group_dir, const char *id)
+{
+	const char *number = strrchr(group_dir, '-') + 1;
+
+	/* Those of a capsule died with it. */
+	if (strtoul(number, NULL, 10) == util_pid_namespace() &&
+	    agent_is_dead(group_dir))
+		start_agent(group_dir, id);
+}
+
+void groups_find_again(const char *id)
+{
+	each_group_dir(id, replace_dead);
 }
 
 int64_t groups_deadline(void)
@@ -313,7 +379,7 @@ void groups_expired(int64_t now)
 		/* A capsule dies with its agent. */
 		if (++g->attempts < ATTEMPTS && !(g->capsule && g->attempts > 1)) {
 			if (is_here(g))
-				start_agent(g);
+				start_agent(g->runtime_dir, computation.id);
 			g->next_attempt = now + attempt_ms[g->attempts];
 			continue;
 		}

@@ -331,5 +331,6 @@ int main(int argc, char **argv)
 	}
 	log_line("coordinator (pid %d) listens on %s port %d", (int)getpid(),
 		 options.bind, settings.port);
+	computation_take_up();
 	return loop_run(listener) < 0 ? EXIT_OUR_FAILURE : 0;
 }

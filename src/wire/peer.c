@@ -706,8 +706,13 @@ static void explain(char *err, size_t errsize, const char *host, int port,
 			 "coordinator, and does it run?",
 			 host, port);
 		break;
-	case -EACCES:
 	case -ECONNRESET:
+		snprintf(err, errsize,
+			 "what listens at %s:%d has closed the connection at "
+			 "once; if it was a coordinator, it is just ending",
+			 host, port);
+		break;
+	case -EACCES:
 		snprintf(err, errsize,
 			 "the coordinator at %s:%d does not accept our cookie "
 			 "(it %s): it belongs to somebody else, choose another "
@@ -749,6 +754,9 @@ struct wire_peer *wire_connect(const char *host, int port,
 			ret = wait_and_pump(peer, until);
 		if (ret == 0)
 			break;
+		/* The other side tells who fails to prove the cookie nothing. */
+		if (ret == -ECONNRESET && peer->stage == STAGE_PROVING)
+			ret = -EACCES;
 		explain(err, errsize, host, port, ret, wire_error(peer));
 		wire_close(peer);
 		peer = NULL;
