@@ -50,6 +50,8 @@ extern struct agent agent;
 
 /* Somebody else (GUEST) is about to become a process of the group. */
 void agent_await(pid_t pid);
+/* ... and here it is. */
+void agent_came(pid_t pid);
 /* Asked whenever something has ended; the loop's idle() acts on it. */
 void agent_check_end(void);
 

@@ -8,6 +8,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <sched.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -76,7 +77,8 @@ static int announce(void)
 	if (connect(fd, (struct sockaddr *)&there, sizeof(there)) < 0 ||
 	    send(fd, &message, sizeof(message), MSG_NOSIGNAL) < 0)
 		ret = -errno;
-	else if (recv(fd, &message, sizeof(message), 0) != sizeof(message) ||
+	else if (recv(fd, &message, sizeof(message), 0) <
+			 (ssize_t)offsetof(struct service_message, hello) ||
 		 message.type != SERVICE_GUEST)
 		ret = -ECONNRESET;
 	close(fd);

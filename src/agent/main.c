@@ -112,6 +112,17 @@ void agent_await(pid_t pid)
 	loop_timer_set(&guest->patience, GUEST_MS);
 }
 
+void agent_came(pid_t pid)
+{
+	struct guest *guest = life.guests;
+
+	life.first_awaited = 0;
+	while (guest && guest->pid != pid)
+		guest = guest->next;
+	if (guest)
+		guest_forget(guest);
+}
+
 static void first_late(struct loop_timer *timer)
 {
 	(void)timer;
@@ -127,8 +138,6 @@ static void idle(void)
 		return;
 	life.look = 0;
 	members_scan();
-	if (members_count() > 0)
-		life.first_awaited = 0;
 	if (checkpoint_busy())
 		return;
 	if (!life.leaving &&

@@ -146,6 +146,7 @@ static struct member *member_add(pid_t pid, uint64_t start_time, int pidfd,
 	m->next = members.first;
 	members.first = m;
 	members.count++;
+	agent_came(pid);
 	return m;
 }
 
