@@ -151,7 +151,7 @@ static void check_store(json_t *result, const struct generation *g, int say)
 	int ret;
 
 	json_array_foreach(json_object_get(g->manifest, "files"), i, file) {
-		name = json_string_value(json_object_get(file, "store"));
+		name = json_string_value(json_object_get(file, "hash"));
 		of = json_string_value(json_object_get(file, "path"));
 		if (!plain_name(name)) {
 			snprintf(line, sizeof(line),
