@@ -189,5 +189,5 @@ void show_generation(const struct generation *g)
 		       " threads  %s\n",
 		       text(entry, "file"), value(entry, "pid"),
 		       text(entry, "program"), value(entry, "threads"),
-		       bytes(entry, "size", raw));
+		       bytes(entry, "bytes", raw));
 }
