@@ -22,6 +22,7 @@
 #include "util/runtime.h"
 
 #define AGENT_MS 20000
+#define JOIN_TRIES 10
 #define PATIENCE_MS 3000 /* then we say what we wait for */
 #define ERR_SIZE 2048
 
@@ -226,7 +227,8 @@ static json_t *join_body(const char *program)
 			 (int)getpid(), "options", choices);
 }
 
-/* The answer comes when no checkpoint is under way. */
+/* The answer comes when no checkpoint is under way. NULL: the coordinator was
+ * just ending, with the computation before. */
 static json_t *await_joined(struct wire_peer *peer)
 {
 	enum wire_type type;
@@ -238,6 +240,8 @@ static json_t *await_joined(struct wire_peer *peer)
 			  "under way is over");
 		ret = wire_receive(peer, &type, &body, -1);
 	}
+	if (ret == -ECONNRESET)
+		return NULL;
 	if (ret < 0)
 		die("the coordinator at %s has not let us in: %s",
 		    wire_address(peer),
@@ -248,8 +252,9 @@ static json_t *await_joined(struct wire_peer *peer)
 	    wire_string(body, "text", wire_name(type)));
 }
 
-static void join(struct wire_peer *peer, const char *program,
-		 char computation[40])
+/* 0, or -ECONNRESET: see await_joined(). */
+static int join(struct wire_peer *peer, const char *program,
+		char computation[40])
 {
 	json_t *body = join_body(program);
 	const char *dir;
@@ -258,9 +263,10 @@ static void join(struct wire_peer *peer, const char *program,
 		die("the directory for checkpoints has a name that is not "
 		    "UTF-8; choose another with -d");
 	if (wire_send(peer, WIRE_JOIN, body) < 0)
-		die("the coordinator at %s does not listen: %s",
-		    wire_address(peer), wire_error(peer));
+		return -ECONNRESET;
 	body = await_joined(peer);
+	if (!body)
+		return -ECONNRESET;
 	snprintf(computation, 40, "%s", wire_string(body, "computation", ""));
 	if (!*computation)
 		die("the coordinator at %s names no computation",
@@ -270,6 +276,30 @@ static void join(struct wire_peer *peer, const char *program,
 		warn_user("note: this computation has its checkpoints in %s",
 			  dir);
 	json_decref(body);
+	return 0;
+}
+
+/* where says then where it is. The connection stays until exec closes it: as
+ * long as it is there the coordinator waits for our agent. */
+static void enter_computation(struct util_attach *where, const char *program,
+			      char computation[40])
+{
+	struct util_attach wanted = *where;
+	struct wire_peer *peer;
+	char err[ERR_SIZE];
+
+	for (int tries = 0; tries < JOIN_TRIES; tries++) {
+		*where = wanted;
+		peer = util_coordinator_attach(where, ROLE_LAUNCH, err,
+					       sizeof(err));
+		if (!peer)
+			die("%s", err);
+		if (join(peer, program, computation) == 0)
+			return;
+		wire_close(peer);
+	}
+	die("the coordinator at %s:%d ends again and again", where->host,
+	    where->port);
 }
 
 /* ---- the agent ---- */
@@ -368,7 +398,6 @@ static void become(const char *path, char **argv, int argc)
 int main(int argc, char **argv)
 {
 	struct util_attach where;
-	struct wire_peer *peer;
 	char path[PATH_MAX], library[PATH_MAX], group_dir[PATH_MAX];
 	char computation[40], coordinator[300], err[ERR_SIZE];
 	char *plugins;
@@ -392,12 +421,9 @@ int main(int argc, char **argv)
 
 	if (options.dir_given)
 		snprintf(where.dir, sizeof(where.dir), "%s", options.dir);
-	peer = util_coordinator_attach(&where, ROLE_LAUNCH, err, sizeof(err));
-	if (!peer)
-		die("%s", err);
+	enter_computation(&where, argv[0], computation);
 	snprintf(coordinator, sizeof(coordinator), "%s:%d", where.host,
 		 where.port);
-	join(peer, argv[0], computation);
 
 	if (util_runtime(group_dir, sizeof(group_dir), err, sizeof(err)) < 0)
 		die("%s", err);
@@ -406,6 +432,5 @@ int main(int argc, char **argv)
 		 computation, util_pid_namespace());
 	start_agent(group_dir, coordinator, computation);
 	set_environment(library, plugins, group_dir, coordinator, computation);
-	/* The connection is closed by exec: by then the agent waits for us. */
 	become(path, argv, argc);
 }

@@ -339,10 +339,12 @@ struct wire_peer *util_coordinator_attach(struct util_attach *where,
 	err[0] = '\0';
 	if (where->how != ATTACH_NEW) {
 		peer = find(where, role, err, errsize);
+		/* Cut off: it was just about to end. Look again. */
+		if (!peer && errno == ECONNRESET)
+			peer = find(where, role, err, errsize);
 		if (peer || where->how == ATTACH_JOIN ||
 		    (!nobody_there(where, errno) && errno != ECONNRESET))
 			return peer;
-		/* Cut off: perhaps it was just about to end. Look again. */
 	}
 	lock = lock_starting(err, errsize);
 	if (lock < 0)
