@@ -100,6 +100,14 @@ static int lock_take(void)
 				       O_RDWR | O_CREAT | O_CLOEXEC |
 					       O_NOFOLLOW,
 				       0600);
+		if (agent.lock_fd < 0 && errno == ENOENT) {
+			/* A leaving agent has removed the folder under us. */
+			close(agent.dir_fd);
+			ret = folder_open();
+			if (ret < 0)
+				return ret;
+			continue;
+		}
 		if (agent.lock_fd < 0)
 			return refuse(-errno, "cannot open " LOCK);
 		if (flock(agent.lock_fd, LOCK_EX | LOCK_NB) == 0) {
