@@ -3,6 +3,7 @@
 launch counter; await ready
 checkpoint; kill_all
 cd "$CKPTDIR" || fail cd
-restart .
+RESTART_DIR=.
+restart
 resume
 expect_exit 0

@@ -108,13 +108,19 @@ launch() {
 # The job, with none of the story's own descriptors.
 start() {
 	(
-		for fd in "/proc/$BASHPID/fd"/*; do
-			fd=${fd##*/}
-			[ "$fd" -le 2 ] || exec {fd}>&-
-		done
+		close_others
 		exec "$@"
 	) &
 	JOB=$!
+}
+
+close_others() {
+	local fd
+
+	for fd in "/proc/$BASHPID/fd"/*; do
+		fd=${fd##*/}
+		[ "$fd" -le 2 ] || exec {fd}>&-
+	done
 }
 
 app_path() {
@@ -205,14 +211,11 @@ kill_all() {
 	wait_job >/dev/null
 }
 
-# restart [OPTION...] [DIR]
+# restart [OPTION...]; RESTART_DIR when it is another folder than CKPTDIR.
 restart() {
 	say "restart $*"
 	[ -n "${PORT-}" ] || start_coordinator
-	if [ $# -eq 0 ] || [[ ${*: -1} == -* ]]; then
-		set -- "$@" "$CKPTDIR"
-	fi
-	start ckpt_restart -p "$PORT" "$@" <"${STDIN-/dev/null}" \
+	start ckpt_restart -p "$PORT" "$@" "${RESTART_DIR-$CKPTDIR}" <"${STDIN-/dev/null}" \
 		>>"$STORY_DIR/restart.out" 2>>"$STORY_DIR/restart.err"
 }
 
