@@ -144,12 +144,14 @@ static int check_stored(const char *path, const char *name, uint64_t *size)
 static void check_store(json_t *result, const struct generation *g, int say)
 {
 	json_t *seen = json_object(), *file;
-	char path[PATH_MAX + 80], line[2 * PATH_MAX];
-	const char *name, *of;
+	char store[PATH_MAX + 16], path[PATH_MAX + 96], line[3 * PATH_MAX];
+	const char *name, *of, *slash = strrchr(g->path, '/');
 	uint64_t size = 0;
 	size_t i;
 	int ret;
 
+	snprintf(store, sizeof(store), "%.*s/store", (int)(slash - g->path),
+		 g->path);
 	json_array_foreach(json_object_get(g->manifest, "files"), i, file) {
 		name = json_string_value(json_object_get(file, "hash"));
 		of = json_string_value(json_object_get(file, "path"));
@@ -164,8 +166,7 @@ static void check_store(json_t *result, const struct generation *g, int say)
 		if (json_object_get(seen, name))
 			continue;
 		json_object_set_new(seen, name, json_true());
-		snprintf(path, sizeof(path), "%s/../store/%.64s", g->path,
-			 name);
+		snprintf(path, sizeof(path), "%s/%.64s", store, name);
 		ret = check_stored(path, name, &size);
 		if (ret == 0) {
 			result_count(result, 1, size);
@@ -178,8 +179,7 @@ static void check_store(json_t *result, const struct generation *g, int say)
 		result_problem(result, line, say);
 	}
 	if (say && json_object_size(seen))
-		printf("%s/../store: %zu files checked\n", g->path,
-		       json_object_size(seen));
+		printf("%s: %zu files read\n", store, json_object_size(seen));
 	json_decref(seen);
 }
 
