@@ -22,8 +22,8 @@ struct process_record {
 	int32_t no_new_privs, securebits, tsc, io_flusher, seccomp;
 	int32_t speculation[3]; /* PR_SPEC_STORE_BYPASS and following */
 	uint32_t pad;
-	/* capget(), version 3: effective, permitted, inheritable. */
-	uint32_t capabilities[6];
+	uint64_t bounding, ambient; /* capabilities; the sets of each thread it
+				     * keeps itself */
 };
 
 #endif

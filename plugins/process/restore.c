@@ -24,6 +24,23 @@ static void process_speculation(const struct process_record *record)
 			      record->speculation[i] & ~PR_SPEC_PRCTL, 0, 0);
 }
 
+/* Nobody gets what he had not; what cannot be given any more is lost. */
+static void process_capabilities(const struct process_record *record)
+{
+	unsigned long bit;
+
+	for (bit = 0; bit < 64; bit++) {
+		int set = prctl(PR_CAPBSET_READ, bit, 0, 0, 0);
+
+		if (set < 0)
+			break;
+		if (set && !(record->bounding >> bit & 1))
+			prctl(PR_CAPBSET_DROP, bit, 0, 0, 0);
+		if (record->ambient >> bit & 1)
+			prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_RAISE, bit, 0, 0);
+	}
+}
+
 static int process_process(struct ckpt_restore *r, const void *body,
 			   size_t length)
 {
@@ -39,6 +56,7 @@ static int process_process(struct ckpt_restore *r, const void *body,
 	process_speculation(record);
 	if (record->io_flusher > 0)
 		prctl(PR_SET_IO_FLUSHER, 1, 0, 0, 0);
+	process_capabilities(record);
 	if (record->securebits > 0 &&
 	    prctl(PR_SET_SECUREBITS, record->securebits, 0, 0, 0) < 0)
 		ckpt_report(r, "securebits cannot be set: %m");

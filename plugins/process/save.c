@@ -2,7 +2,8 @@
 /*
  * process, saving and reviving: attributes that are in no other place.
  * Kept: limits, dumpable, child subreaper, no THP, MDWE, membarrier
- * registrations; no_new_privs, securebits, TSC and speculation controls.
+ * registrations; no_new_privs, securebits, the bounding and ambient sets of
+ * capabilities, TSC and speculation controls.
  * Told, but not put back: seccomp filters (a filter cannot be read) and a
  * hard limit above what the user has now. Of each thread by the thread
  * itself: see preload/handler.
@@ -21,7 +22,6 @@
 #define PR_GET_MDWE 66
 #endif
 #define MEMBARRIER_REGISTRATIONS 512 /* MEMBARRIER_CMD_GET_REGISTRATIONS, 6.3 */
-#define CAPABILITY_VERSION_3 0x20080522
 
 /* Written by capture(), read by revive() in the new life. */
 static struct process_record process;
@@ -56,11 +56,25 @@ static int32_t process_membarrier(void)
 	return ret < 0 ? PROCESS_UNKNOWN : (int32_t)ret;
 }
 
+static void process_capabilities(void)
+{
+	unsigned long bit;
+
+	process.bounding = process.ambient = 0;
+	for (bit = 0; bit < 64; bit++) {
+		long set = SYS_CALL(SYS_prctl, PR_CAPBSET_READ, bit, 0, 0, 0);
+
+		if (set < 0)
+			break; /* the last that this kernel has */
+		process.bounding |= (uint64_t)set << bit;
+		if (SYS_CALL(SYS_prctl, PR_CAP_AMBIENT, PR_CAP_AMBIENT_IS_SET,
+			     bit, 0, 0) == 1)
+			process.ambient |= 1ull << bit;
+	}
+}
+
 static int process_capture(struct ckpt_record *out)
 {
-	struct { uint32_t version; int32_t pid; } head = {CAPABILITY_VERSION_3,
-							  0};
-	struct { uint32_t effective, permitted, inheritable; } caps[2];
 	int i;
 
 	for (i = 0; i < PROCESS_LIMITS; i++)
@@ -79,13 +93,7 @@ static int process_capture(struct ckpt_record *out)
 		process.speculation[i] =
 			process_prctl(PR_GET_SPECULATION_CTRL,
 				      (unsigned long)i);
-	__builtin_memset(caps, 0, sizeof(caps));
-	SYS_CALL(SYS_capget, &head, caps);
-	for (i = 0; i < 2; i++) {
-		process.capabilities[i] = caps[i].effective;
-		process.capabilities[2 + i] = caps[i].permitted;
-		process.capabilities[4 + i] = caps[i].inheritable;
-	}
+	process_capabilities();
 	ckpt_put(out, &process, sizeof(process));
 	return 0;
 }

@@ -51,6 +51,8 @@ struct park_thread {
 	uint64_t sched_runtime, sched_deadline, sched_period;
 	uint64_t timerslack;
 	uint64_t affinity[16];	/* 1024 CPUs; all zero: none read */
+	int32_t pdeathsig;
+	uint32_t capabilities[6]; /* as capget() gives them, twice three */
 	/* Private pending signals, re-queued in order: siginfo_t each. */
 	uint32_t pending_count;
 	uint32_t pending_room;

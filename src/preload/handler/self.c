@@ -86,6 +86,48 @@ static void capture_scheduling(struct park_thread *me)
 	sys_prctl(PR_GET_NAME, (unsigned long)me->comm, 0);
 }
 
+/* ---- credentials that each thread has for itself */
+
+static long capabilities(long call, uint32_t *six)
+{
+	struct {
+		uint32_t version;
+		int32_t tid;
+	} head = {0x20080522 /* _LINUX_CAPABILITY_VERSION_3 */, 0};
+
+	return SYS_CALL(call, &head, six);
+}
+
+static void capture_credentials(struct park_thread *me)
+{
+	me->pdeathsig = 0;
+	sys_prctl(PR_GET_PDEATHSIG, (unsigned long)&me->pdeathsig, 0);
+	if (capabilities(SYS_capget, me->capabilities) < 0)
+		fail(me, -EPERM, "capabilities");
+}
+
+/* In its capsule an ordinary user's process has every capability; the thread
+ * goes on with those it had. What it had and the restart has not stays lost. */
+static void revive_credentials(struct park_thread *me)
+{
+	uint32_t now[6];
+	int i, more = 0;
+
+	if (capabilities(SYS_capget, now) == 0) {
+		/* permitted, of either half, bounds the others */
+		const uint32_t most[2] = {now[1], now[4]};
+
+		for (i = 0; i < 6; i++) {
+			more |= now[i] != me->capabilities[i];
+			now[i] = me->capabilities[i] & most[i / 3];
+		}
+		if (more)
+			capabilities(SYS_capset, now);
+	}
+	if (me->pdeathsig)
+		sys_prctl(PR_SET_PDEATHSIG, (unsigned long)me->pdeathsig, 0);
+}
+
 /* ---- private pending signals */
 
 uint64_t self_private_pending(void)
@@ -189,6 +231,7 @@ void self_capture(struct park_thread *me)
 	SYS_CALL(SYS_get_robust_list, 0, &me->robust_list, &me->robust_length);
 	capture_rseq(me);
 	capture_scheduling(me);
+	capture_credentials(me);
 	capture_pending(me);
 }
 
@@ -258,4 +301,5 @@ void self_revive(struct park_thread *me)
 	}
 	revive_scheduling(me);
 	pending_queue(me, preload.pid);
+	revive_credentials(me); /* last: the others may need a privilege */
 }
