@@ -107,10 +107,11 @@ launch() {
 
 # The job, with none of the story's own descriptors.
 start() {
+	# <&0: or bash would give it /dev/null, in the background.
 	(
 		close_others
 		exec "$@"
-	) &
+	) <&0 &
 	JOB=$!
 }
 
