@@ -77,6 +77,11 @@ static char *layout(void)
 			snprintf(head, sizeof(head), "%lx-%lx %s %lx %.300s", start,
 				 end, perms, offset, name);
 		} else if (!strncmp(line, "VmFlags:", 8) && !skip) {
+			char *sticky = strstr(line, " gu");
+
+			/* "may hold guards" sticks when mappings merge */
+			if (sticky)
+				memmove(sticky, sticky + 3, strlen(sticky + 3) + 1);
 			length += (size_t)snprintf(text + length, room - length,
 						   "%s%s", head, line + 7);
 		}
