@@ -896,8 +896,9 @@ static void part_failed(struct part *p, const struct service_message *message)
 
 	memcpy(text, message->failed.text, sizeof(text));
 	text[sizeof(text) - 1] = 0;
-	/* It has undone and released everything by itself. */
-	p->state = PART_RELEASED;
+	/* A writer may be ahead of us. */
+	if (now.state == RUNNING && message->failed.phase == PHASE_WRITE)
+		now.phase = PHASE_WRITE;
 	fail(p, message->failed.error, "process %d (%s): %s", p->pid,
 	     p->program, text);
 }
@@ -961,6 +962,8 @@ static void said(struct service *service,
 	case SERVICE_REAPED:
 		break;
 	case SERVICE_FAILED:
+		/* It has undone and released everything by itself. */
+		p->state = PART_RELEASED;
 		part_failed(p, message);
 		break;
 	default:

@@ -184,6 +184,14 @@ static void write_image(const struct fake *fake, int image, int agent)
 	}
 	while (fake->writer_hangs)
 		pause();
+	if (fake->writer_fails) {
+		struct service_failed failed = {.phase = PHASE_WRITE,
+						.error = -EIO,
+						.text = "as the test wants"};
+
+		say(agent, SERVICE_FAILED, &failed, sizeof(failed), -1);
+		return;
+	}
 	say(agent, SERVICE_WROTE, &wrote, sizeof(wrote), -1);
 	h.header_hash = XXH3_64bits(&h, offsetof(struct image_header,
 						 header_hash));

@@ -14,6 +14,7 @@ struct fake {
 	enum wire_phase fails;	/* FAILED instead of the answer */
 	enum wire_phase silent; /* no answer */
 	int writer_dies;	/* before it has written anything */
+	int writer_fails;	/* FAILED */
 	int writer_lies;	/* says WRITTEN with a wrong hash */
 	int writer_hangs;	/* until somebody kills it */
 	int late_slot;		/* in exec at first, for a moment */

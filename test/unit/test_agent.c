@@ -516,6 +516,24 @@ START_TEST(writer_killed)
 }
 END_TEST
 
+/* It may be before the release: the process must not stay parked. */
+START_TEST(writer_failed)
+{
+	pid_t bad;
+
+	fake_start(&world.fake);
+	world.fake.writer_fails = 1;
+	bad = fake_start(&world.fake);
+	for (int i = 0; i < 2; i++) {
+		go_until(PHASE_SNAPSHOT, prepare_body());
+		expect_failed("write", "as the test wants");
+	}
+	kill(bad, SIGKILL);
+	waitpid(bad, NULL, 0);
+	json_decref(checkpoint());
+}
+END_TEST
+
 START_TEST(writer_lied)
 {
 	world.fake.writer_lies = 1;
@@ -818,6 +836,7 @@ int main(void)
 	tcase_add_test(agent, fault_commit);
 	tcase_add_loop_test(agent, aborted, PHASE_PREPARE, PHASE_COMMIT);
 	tcase_add_test(agent, writer_killed);
+	tcase_add_test(agent, writer_failed);
 	tcase_add_test(agent, writer_lied);
 	tcase_add_test(agent, writer_hangs_and_is_ended);
 	tcase_add_test(agent, program_ends_while_written);
