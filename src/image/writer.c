@@ -29,10 +29,11 @@
 #define KICK_BYTES (32ull << 20) /* start the disk whenever so much came */
 #define REPORT_NS 100000000ull
 
-/* Auto compression: a block is compressed if samples of it gain. */
+/* Auto compression. After a block that gained nothing, the next is compressed
+ * only if samples of it gain; after several, one sample must do. */
 #define SAMPLE 8192u
 #define SAMPLES 4u
-#define BORED 4u /* after so many blocks without gain, one sample must do */
+#define BORED 4u
 
 #define COPIED (RUN_UNREADABLE | RUN_UNSTABLE | RUN_TRIM_FAULTS)
 
@@ -424,8 +425,6 @@ static uint32_t lz4(struct worker *me, const void *data, uint32_t length,
 	return n > 0 ? (uint32_t)n : 0;
 }
 
-/* Would compressing it gain anything? A few samples tell; where several
- * blocks in a row gained nothing, one. */
 static int block_worthwhile(struct worker *me)
 {
 	uint32_t samples = me->bored >= BORED ? 1 : SAMPLES;
@@ -433,7 +432,7 @@ static int block_worthwhile(struct worker *me)
 	uint32_t pos = samples == 1 ? me->turn++ * 5 * PAGE % me->raw : 0;
 	uint32_t sampled = 0, stored = 0, n, i;
 
-	if (me->raw <= SAMPLES * SAMPLE)
+	if (me->bored == 0 || me->raw <= SAMPLES * SAMPLE)
 		return 1;
 	for (i = 0; i < samples; i++, pos += step) {
 		uint32_t length = SAMPLE;

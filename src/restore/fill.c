@@ -19,6 +19,12 @@
 #define STACK_SIZE (32u << 10)
 #define THREADS_MAX 64u
 
+/* Pages that are asked for together come faster than by a fault each. */
+#define POPULATE_MIN (8 * PAGE)
+#ifndef MADV_POPULATE_WRITE
+#define MADV_POPULATE_WRITE 23 /* 5.14 */
+#endif
+
 /* Lazy mode: each piece may become a mapping of its own, and the kernel allows
  * 65530 of them by default. */
 #define LAZY_PIECES_MAX 30000u
@@ -82,6 +88,12 @@ static void damaged(struct bare *b, const struct image_block *k)
 	bare_fail(b, "damaged image: block at (hex)", k->offset, -EBADMSG);
 }
 
+static void populate(const struct image_extent *e)
+{
+	if (e->length >= POPULATE_MIN)
+		sys_madvise(at(e->addr), e->length, MADV_POPULATE_WRITE);
+}
+
 static void fill_raw(struct filler *me, const struct image_block *k)
 {
 	struct bare *b = me->fill->b;
@@ -89,8 +101,10 @@ static void fill_raw(struct filler *me, const struct image_block *k)
 	uint64_t hash;
 	uint32_t i;
 
-	for (i = 0; i < k->extents; i++)
+	for (i = 0; i < k->extents; i++) {
 		me->iov[i] = (struct iovec){at(e[i].addr), e[i].length};
+		populate(&e[i]);
+	}
 	read_vector(b, me->iov, k->extents, k->offset);
 	if (k->extents == 1) {
 		hash = image_hash(at(e->addr), k->raw);
@@ -113,12 +127,15 @@ static void fill_lz4(struct filler *me, const struct image_block *k)
 	uint32_t i;
 
 	me->iov[0] = (struct iovec){me->stored, k->stored};
+	if (k->extents == 1)
+		populate(e);
 	read_vector(b, me->iov, 1, k->offset);
 	if (image_hash(me->stored, k->stored) != k->hash ||
 	    LZ4_decompress_safe((char *)me->stored, (char *)to, (int)k->stored,
 				(int)k->raw) != (int)k->raw)
 		damaged(b, k);
 	for (i = 0; k->extents != 1 && i < k->extents; i++) {
+		populate(&e[i]);
 		__builtin_memcpy(at(e[i].addr), to, e[i].length);
 		to += e[i].length;
 	}
