@@ -229,9 +229,9 @@ def section_stop(turns, storage):
                     for _ in range(turns):
                         before = len([l for l in job.lines() if l.startswith("gap")])
                         report = job.checkpoint()
-                        stop.append(report["stop_ns"] / 1e6)
-                        total.append(report["total_ns"] / 1e9)
-                        rate.append(mib / (report["total_ns"] / 1e9))
+                        stop.append(report["stop_ms"])
+                        total.append(report["total_ms"] / 1e3)
+                        rate.append(mib / (report["total_ms"] / 1e3))
                         image.append(report["stored"] / 2**20)
                         gap.append(gap_at(job, before))
                 finally:
@@ -305,7 +305,7 @@ def section_threads(turns, storage):
         job = Job(storage)
         try:
             job.launch(bench("memory"), "16", "half", "small", str(threads))
-            stop = [job.checkpoint()["stop_ns"] / 1e6 for _ in range(turns)]
+            stop = [job.checkpoint()["stop_ms"] for _ in range(turns)]
             job.kill()
             again = job.restart()
             job.kill()
