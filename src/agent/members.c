@@ -150,13 +150,30 @@ static struct member *member_add(pid_t pid, uint64_t start_time, int pidfd,
 	return m;
 }
 
+/* A child by fork does not look at its own start time: that would take long. */
+static void slot_complete(struct registry_slot *slot, pid_t pid)
+{
+	struct proc_stat stat;
+
+	if (__atomic_load_n(&slot->state, __ATOMIC_ACQUIRE) != SLOT_LIVE ||
+	    slot->pid != pid || slot->start_time)
+		return;
+	if (proc_stat(pid, 0, &stat) == 0)
+		slot->start_time = stat.start_time;
+	else
+		slot_free(slot);
+}
+
 static void slot_look(unsigned index, struct registry_slot *slot)
 {
 	struct member *m = members.of_slot[index];
 	pid_t pid = __atomic_load_n(&slot->pid, __ATOMIC_ACQUIRE);
-	uint64_t start_time = slot->start_time;
+	uint64_t start_time;
 	int pidfd;
 
+	if (pid > 0)
+		slot_complete(slot, pid);
+	start_time = slot->start_time;
 	/* 0: taken just now, not filled in yet. */
 	if (pid <= 0 || start_time == 0 || (m && m->pid == pid))
 		return;

@@ -22,7 +22,8 @@
 #define AT_MINSIGSTKSZ 51
 #endif
 
-struct preload preload;
+/* In one page with struct stop: a child by fork touches both. */
+struct preload preload __attribute__((section(".data")));
 struct image_rebirth preload_rebirth;
 
 /* A copy: the program may change its environment. 0: not there, or no such

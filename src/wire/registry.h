@@ -37,7 +37,8 @@ enum registry_state {
 struct registry_slot {
 	uint32_t state; /* enum registry_state; the process writes */
 	int32_t pid;	/* as the host group sees it */
-	uint64_t start_time; /* /proc/PID/stat field 22 */
+	uint64_t start_time; /* /proc/PID/stat field 22; a child by fork
+			      * leaves it 0, for the agent to fill in */
 	uint32_t answered;   /* the last request this process began to answer */
 	int32_t error;	     /* -errno: why it could not even start to */
 	/* The agent writes poked_tid, poked_call and asleep_since before each

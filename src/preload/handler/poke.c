@@ -16,7 +16,7 @@
 #include "preload/preload.h"
 #include "sys/task.h"
 
-struct stop stop;
+struct stop stop __attribute__((section(".data")));
 
 void stop_wait(uint32_t *word, uint32_t value, uint64_t timeout_ns)
 {
@@ -196,6 +196,9 @@ void poke_take(uint64_t value, ucontext_t *context)
 
 void park_forget(void)
 {
+	/* Read, to write only when we must: fork is to stay cheap. */
+	if (!stop.owner && !stop.inside && !stop.service.tid)
+		return;
 	records_close();
 	stop = (struct stop){0};
 }

@@ -92,8 +92,6 @@ static struct registry_slot *find_old(struct registry_slot *slots, int32_t pid)
 		if (state != SLOT_FREE && slot->pid == pid &&
 		    take(slot, state))
 			return slot;
-		if (state == SLOT_FREE && !slot->pid)
-			break; /* never used: nobody came any further */
 	}
 	return NULL;
 }
@@ -102,36 +100,34 @@ static struct registry_slot *find_free(struct registry_slot *slots, int32_t pid)
 {
 	uint32_t i;
 
+	/* Without looking first: that would be a page fault of its own. */
 	for (i = 0; i < REGISTRY_SLOTS; i++) {
 		struct registry_slot *slot =
 			&slots[((uint32_t)pid + i) % REGISTRY_SLOTS];
 
-		if (__atomic_load_n(&slot->state, __ATOMIC_SEQ_CST) ==
-			    SLOT_FREE &&
-		    take(slot, SLOT_FREE))
+		if (take(slot, SLOT_FREE))
 			return slot;
 	}
 	return NULL;
 }
 
-static int take_slot(void)
+static int take_slot(uint64_t start, const char name[16])
 {
 	struct registry_slot *slots = registry_slots(preload.registry);
-	struct registry_slot *slot;
-	char name[16] = "";
-	uint64_t start;
+	struct registry_slot *slot = NULL;
 	int i;
 
 	preload.pid = sys_getpid();
-	start = read_stat(name);
-	slot = find_old(slots, preload.pid);
+	if (start)
+		slot = find_old(slots, preload.pid);
 	if (!slot)
 		slot = find_free(slots, preload.pid);
 	if (!slot)
 		return -ENOSPC;
 	/* After exec the last answer stays: the request is not for the new
 	 * program, or it will be made again. */
-	if (slot->pid != preload.pid || slot->start_time != start)
+	if (slot->pid != preload.pid ||
+	    (slot->start_time && slot->start_time != start))
 		slot->answered = 0;
 	slot->pid = preload.pid;
 	slot->start_time = start;
@@ -150,6 +146,8 @@ static int take_slot(void)
 int preload_registry_join(void *address)
 {
 	struct registry_header *r;
+	char name[16] = "";
+	uint64_t start;
 	long ret;
 
 	preload.registry = NULL;
@@ -163,7 +161,8 @@ int preload_registry_join(void *address)
 		goto out;
 	}
 	preload.registry = r;
-	ret = take_slot();
+	start = read_stat(name);
+	ret = take_slot(start, name);
 	if (ret < 0)
 		goto out;
 	return 0;
@@ -173,19 +172,20 @@ out:
 	return (int)ret;
 }
 
-/* A poke may come while the fork hook is here, and calls this as well: so it
- * has to wait. */
+/* Fork is to stay cheap: reading /proc would cost a fifth of it, so the start
+ * time is left to the agent, and the name is the parent's still. A poke may
+ * come while the fork hook is here, and calls this as well: it has to wait. */
 void preload_forked(void)
 {
+	struct registry_slot *parent = preload.slot;
 	uint64_t all = ~0ull, mask;
-	struct registry_header *r = preload.registry;
 
-	if (!r)
+	if (!preload.registry)
 		return;
 	sys_sigprocmask(SIG_BLOCK, &all, &mask);
 	if (preload.pid != sys_getpid()) {
 		park_forget();
-		if (take_slot() < 0) {
+		if (take_slot(0, parent->program) < 0) {
 			preload.registry = NULL;
 			preload.slot = NULL;
 		}

@@ -130,9 +130,15 @@ static void revive_credentials(struct park_thread *me)
 
 /* ---- private pending signals */
 
+/* Read piece by piece: the stack may be a tiny one. */
+#define PIECE 480
+#define OVERLAP 32 /* longer than what is looked for */
+
 uint64_t self_private_pending(void)
 {
-	char text[4096];
+	char text[OVERLAP + PIECE + 1] = "";
+	uint64_t pending = 0;
+	size_t keep = 0, i;
 	const char *s;
 	long ret, fd;
 
@@ -140,16 +146,23 @@ uint64_t self_private_pending(void)
 			O_RDONLY | O_CLOEXEC, 0);
 	if (fd < 0)
 		return 0;
-	ret = sys_read((int)fd, text, sizeof(text) - 1);
+	while ((ret = sys_read((int)fd, text + keep, PIECE)) > 0) {
+		keep += (size_t)ret;
+		text[keep] = 0;
+		s = sys_find(text, "\nSigPnd:\t");
+		if (s && s + 9 + 16 < text + keep) {
+			s += 9;
+			pending = sys_number(&s, 16);
+			break;
+		}
+		if (keep > OVERLAP) {
+			for (i = 0; i < OVERLAP; i++)
+				text[i] = text[keep - OVERLAP + i];
+			keep = OVERLAP;
+		}
+	}
 	sys_close((int)fd);
-	if (ret <= 0)
-		return 0;
-	text[ret] = 0;
-	s = sys_find(text, "\nSigPnd:\t");
-	if (!s)
-		return 0;
-	s += 9;
-	return sys_number(&s, 16);
+	return pending;
 }
 
 static int pending_make_room(struct park_thread *me)

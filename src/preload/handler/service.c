@@ -18,7 +18,6 @@
 #define STACK_SIZE (256u << 10)
 
 static unsigned char stack[STACK_SIZE] __attribute__((aligned(4096)));
-static struct sys_thread thread;
 
 /* Until the frozen room is linked in, a poke does nothing. */
 __attribute__((weak)) void frozen_service(uint32_t request)
@@ -37,7 +36,7 @@ static void run(void *request)
 	while ((inside = stop_load(&stop.inside)) != 0)
 		stop_wait(&stop.inside, inside, 0);
 	records_close();
-	/* The next poke waits for thread.tid, so it may come now. */
+	/* The next poke waits for stop.service.tid, so it may come now. */
 	stop_store(&stop.owner, 0);
 }
 
@@ -45,19 +44,19 @@ int service_start(uint32_t request)
 {
 	struct sys_clone_args c = {
 		.flags = SYS_THREAD_FLAGS & ~CLONE_FILES,
-		.child_tid = (uint64_t)(uintptr_t)&thread.tid,
-		.parent_tid = (uint64_t)(uintptr_t)&thread.tid,
+		.child_tid = (uint64_t)(uintptr_t)&stop.service.tid,
+		.parent_tid = (uint64_t)(uintptr_t)&stop.service.tid,
 		.stack = (uint64_t)(uintptr_t)stack,
 		.stack_size = STACK_SIZE,
-		.tls = (uint64_t)(uintptr_t)thread.tls,
+		.tls = (uint64_t)(uintptr_t)stop.service.tls,
 	};
 	long ret;
 
 	/* Its owner bit is free, so it has two instructions left at most. */
-	sys_thread_wait(&thread, NULL);
-	thread.tls[0] = (uint64_t)(uintptr_t)thread.tls;
-	thread.tls[2] = thread.tls[0];
-	thread.tls[5] = 0x5bd1e9955bd1e900;
+	sys_thread_wait(&stop.service, NULL);
+	stop.service.tls[0] = (uint64_t)(uintptr_t)stop.service.tls;
+	stop.service.tls[2] = stop.service.tls[0];
+	stop.service.tls[5] = 0x5bd1e9955bd1e900;
 	ret = sys_thread_clone(&c, run, (void *)(uintptr_t)request);
 	return ret < 0 ? (int)ret : 0;
 }
@@ -65,7 +64,7 @@ int service_start(uint32_t request)
 /* In the new life the kernel knows neither. */
 void service_revive(void)
 {
-	SYS_CALL(SYS_set_tid_address, &thread.tid);
-	thread.tid = (uint32_t)sys_gettid();
-	arch_set_fs((uint64_t)(uintptr_t)thread.tls);
+	SYS_CALL(SYS_set_tid_address, &stop.service.tid);
+	stop.service.tid = (uint32_t)sys_gettid();
+	arch_set_fs((uint64_t)(uintptr_t)stop.service.tls);
 }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The stop under way, for the files of this room. All of it lies in .bss and
- * so in the image: the new life goes on with it.
+ * The stop under way, for the files of this room. All of it lies in our data
+ * and so in the image: the new life goes on with it.
  *
  * Who waits for whom, always by futex:
  *	threads		on `order`, until the service thread changes it
@@ -16,6 +16,7 @@
 #include <stdint.h>
 
 #include "preload/handler/park.h"
+#include "sys/thread.h"
 
 enum stop_order {
 	ORDER_HOLD = 1, /* stay */
@@ -34,6 +35,7 @@ struct stop {
 	uint32_t reborn;  /* have put back what is theirs; futex */
 	uint32_t leader_dead;
 	uint64_t started; /* CLOCK_MONOTONIC ns: the poke was handled */
+	struct sys_thread service; /* its tid word tells when it is gone */
 	struct park_thread first; /* of the thread that took the poke: there
 				   * is no arena yet when it arrives */
 };
