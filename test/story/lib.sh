@@ -239,6 +239,15 @@ wait_job() {
 	echo "$status"
 }
 
+# survives APP [ARG...], for programs with twice.h: checkpointed and going on,
+# then checkpointed, killed and restarted, they find everything as it was.
+survives() {
+	launch "$@"; await ready
+	checkpoint; resume; await ready
+	checkpoint; kill_all; restart; resume
+	expect_exit 0
+}
+
 expect_exit() {
 	local status
 

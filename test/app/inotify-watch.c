@@ -1,0 +1,38 @@
+/* SPDX-License-Identifier: MIT */
+/* Watches keep their numbers and see what happens afterwards. */
+#include "twice.h"
+
+#include <sys/inotify.h>
+#include <sys/stat.h>
+
+static int fd, wd;
+
+static void prepare(void)
+{
+	char events[4096];
+
+	fd = inotify_init1(IN_NONBLOCK);
+	check(inotify_rm_watch(fd, inotify_add_watch(fd, ".", IN_CREATE)) == 0);
+	wd = inotify_add_watch(fd, ".", IN_CREATE | IN_DELETE);
+	check(fd >= 0 && wd == 2);
+	check(read(fd, events, sizeof(events)) > 0); /* IN_IGNORED */
+}
+
+static void verify(void)
+{
+	char events[4096] __attribute__((aligned(8)));
+	const struct inotify_event *event = (void *)events;
+
+	check(mkdir("seen", 0700) == 0);
+	check(read(fd, events, sizeof(events)) > 0);
+	check(event->wd == wd && (event->mask & IN_CREATE));
+	check(!strcmp(event->name, "seen"));
+	check(rmdir("seen") == 0);
+	check(inotify_rm_watch(fd, wd) == 0);
+	close(fd);
+}
+
+int main(void)
+{
+	return twice(prepare, verify);
+}
