@@ -34,6 +34,9 @@ int image_reader_next(const struct image_reader *r, size_t *cursor,
 /* Reads every block, checks hashes and that it decompresses; with `threads`
  * threads. 0, or -errno with r->error. */
 int image_reader_verify_blocks(struct image_reader *r, unsigned threads);
+/* The same without unpacking, for who does that himself later: a file whose
+ * hashes are right is what was written. */
+int image_reader_hash_blocks(struct image_reader *r, unsigned threads);
 
 /* One block into `out` (at least block->raw bytes); scratch of at least
  * block->stored bytes for LZ4. */

@@ -171,6 +171,23 @@ static uint64_t place(uint64_t *end, uint64_t bytes)
 	return start;
 }
 
+/* In a program that locks all its future memory, too, this is only what is
+ * touched. */
+static long map_reserve(uint64_t size)
+{
+	long map = sys_mmap(NULL, size, PROT_NONE,
+			    MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	long ret;
+
+	if (map < 0)
+		return map;
+	SYS_CALL(SYS_munlock, map, size);
+	ret = sys_mprotect(at((uint64_t)map), size, PROT_READ | PROT_WRITE);
+	if (ret < 0)
+		sys_munmap(at((uint64_t)map), size);
+	return ret < 0 ? ret : map;
+}
+
 struct image_writer *image_writer_open(const struct image_writer_options *o,
 				       uint64_t *base, uint64_t *length)
 {
@@ -192,11 +209,8 @@ struct image_writer *image_writer_open(const struct image_writer_options *o,
 			     THREADS_MAX;
 		blocks = place(&size, blocks_max * sizeof(struct image_block));
 		extents = place(&size, pages / 2 * sizeof(struct image_extent));
-		map = (long)sys_mmap(NULL, size, PROT_READ | PROT_WRITE,
-				     MAP_PRIVATE | MAP_ANONYMOUS |
-					     MAP_NORESERVE,
-				     -1, 0);
-		if (map >= 0 || map < -4095)
+		map = map_reserve(size);
+		if (map >= 0)
 			break;
 		if (pages < 1u << 16)
 			return NULL;

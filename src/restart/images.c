@@ -435,7 +435,7 @@ void images_verify_blocks(struct job *job)
 	if (sched_getaffinity(0, sizeof(cpus), &cpus) == 0)
 		threads = (unsigned)CPU_COUNT(&cpus);
 	for (i = 0; i < job->process_count; i++)
-		if (image_reader_verify_blocks(&job->processes[i].reader,
-					       threads) < 0)
+		if (image_reader_hash_blocks(&job->processes[i].reader,
+					     threads) < 0)
 			fail("%s", job->processes[i].reader.error);
 }

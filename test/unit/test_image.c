@@ -130,6 +130,7 @@ static void open_good(void)
 	ck_assert_msg(ret == 0, "%s", reader.error);
 	ret = image_reader_verify_blocks(&reader, 3);
 	ck_assert_msg(ret == 0, "%s", reader.error);
+	ck_assert_int_eq(image_reader_hash_blocks(&reader, 2), 0);
 	ck_assert_int_eq(reader.header.pid, 4711);
 	ck_assert_str_eq(reader.header.computation, "abc");
 }
@@ -354,6 +355,35 @@ START_TEST(written_by_a_child)
 	image_writer_close(w);
 	munmap(p, 4 * MIB);
 	free(copy);
+}
+END_TEST
+
+/* The writer's memory is not locked with the rest. */
+START_TEST(all_memory_locked)
+{
+	unsigned char *p = memory(2 * MIB);
+	struct image_writer *w;
+	char line[256];
+	long locked = 0;
+	FILE *f;
+
+	fill_text(p, 2 * MIB);
+	if (mlockall(MCL_FUTURE) < 0)
+		goto out;
+	w = writer(2, 0);
+	add(w, p, 2 * MIB, 0);
+	f = fopen("/proc/self/status", "re");
+	while (fgets(line, sizeof(line), f))
+		if (sscanf(line, "VmLck: %ld", &locked) == 1)
+			break;
+	fclose(f);
+	ck_assert_int_lt(locked, 1024);
+	ck_assert_int_eq(write_all(w), 0);
+	munlockall();
+	open_good();
+	image_reader_close(&reader);
+out:
+	munmap(p, 2 * MIB);
 }
 END_TEST
 
@@ -595,6 +625,22 @@ START_TEST(any_flipped_bit)
 }
 END_TEST
 
+START_TEST(hashes_suffice)
+{
+	const unsigned char byte = 1;
+	off_t where;
+
+	write_small();
+	where = (off_t)reader.blocks[1].offset;
+	ck_assert_int_eq(image_reader_hash_blocks(&reader, 1), 0);
+	ck_assert_int_eq(pwrite(file, &byte, 1, where), 1);
+	ck_assert_int_eq(image_reader_hash_blocks(&reader, 3), -EIO);
+	ck_assert_ptr_nonnull(strstr(reader.error, "block 1 at"));
+	image_reader_close(&reader);
+	free(image);
+}
+END_TEST
+
 START_TEST(cut_anywhere)
 {
 	size_t n;
@@ -777,6 +823,7 @@ int main(void)
 	tcase_add_test(test, pages_behind_the_end);
 	tcase_add_loop_test(test, memory_that_changes, 0, 3);
 	tcase_add_test(test, written_by_a_child);
+	tcase_add_test(test, all_memory_locked);
 	tcase_add_test(test, records_come_back);
 	tcase_add_test(test, progress_is_told);
 	tcase_add_test(test, disk_is_full);
@@ -784,6 +831,7 @@ int main(void)
 	tcase_add_test(test, too_much_of_everything);
 	tcase_add_test(test, memory_that_is_not_there);
 	tcase_add_test(test, any_flipped_bit);
+	tcase_add_test(test, hashes_suffice);
 	tcase_add_test(test, cut_anywhere);
 	tcase_add_test(test, wrong_version_and_such);
 	tcase_add_test(test, absurd_index);
