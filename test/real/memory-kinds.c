@@ -72,8 +72,8 @@ static char *layout(void)
 			skip = strstr(name, "[v") || strstr(name, "registry") ||
 			       strstr(name, "[stack]") || strstr(name, "[heap]");
 			name[strcspn(name, "\n")] = 0;
-			if (strchr(name, '(')) /* unlinked: the name may differ */
-				snprintf(name, 16, "(deleted)");
+			if (strchr(name, '(')) /* unlinked: it may have another */
+				*name = 0;
 			snprintf(head, sizeof(head), "%lx-%lx %s %lx %.300s", start,
 				 end, perms, offset, name);
 		} else if (!strncmp(line, "VmFlags:", 8) && !skip) {
