@@ -156,7 +156,12 @@ static void decide_mapped(const struct job *job, struct job_file *file)
 		    stat(file->path, &st) == 0 && S_ISREG(st.st_mode) &&
 		    access(file->path, R_OK) == 0;
 
-	if (there && untouched(job, file, &st, 0) &&
+	/* Nameless before, nameless again; but where we could make it, nothing
+	 * may be executable. */
+	if ((file->record->flags & FILE_DELETED) && file->store &&
+	    !file->is_executed)
+		file->mapped = FILE_HELD;
+	else if (there && untouched(job, file, &st, 0) &&
 	    ((uint64_t)st.st_ino == file->record->ino || !file->store))
 		file->mapped = FILE_IN_PLACE;
 	else if (there && content_same(file, &st))
@@ -501,7 +506,7 @@ void files_apply(struct job *job)
 
 		if (file->displaced)
 			roll_back(job, file);
-		if (file->opened != FILE_HELD)
+		if (file->opened != FILE_HELD && file->mapped != FILE_HELD)
 			continue;
 		file->fd = file->record->flags & FILE_SHM
 				   ? make_shared_memory(file)
@@ -566,7 +571,9 @@ int files_open_mapped(const struct job_file *file, int writable)
 
 int files_open(const struct job_file *file, int flags)
 {
-	flags &= ~(O_CREAT | O_EXCL | O_TRUNC);
+	/* What made it then, O_TMPFILE included, would make another now. */
+	flags &= ~(O_CREAT | O_EXCL | O_TRUNC |
+		   (is_regular(file) ? O_TMPFILE : 0));
 	flags |= O_CLOEXEC | O_NOCTTY;
 	if (file->fd >= 0)
 		return reopen(file->fd, flags);

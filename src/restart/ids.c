@@ -38,6 +38,7 @@ static int32_t pid_max(void)
 void ids_choose(struct job *job)
 {
 	size_t count = 0, i, j, n = 0;
+	int behind;
 	int32_t *ids, start = IDS_LOWEST, best = 0, room = 0, end = pid_max();
 
 	for (i = 0; i < job->process_count; i++)
@@ -55,11 +56,12 @@ void ids_choose(struct job *job)
 	qsort(ids, n, sizeof(*ids), ascending);
 	ids[n++] = end;
 	/* Rather behind all of them, as it would have been, if there is room. */
-	if (n > 1 && end - ids[n - 2] > IDS_ROOM) {
+	behind = n > 1 && end - ids[n - 2] > IDS_ROOM;
+	if (behind) {
 		best = ids[n - 2] + 1;
 		room = end - best;
 	}
-	for (i = 0; i < n && !best; i++) {
+	for (i = 0; i < n && !behind; i++) {
 		if (ids[i] - start > room) {
 			best = start;
 			room = ids[i] - start;

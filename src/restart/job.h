@@ -34,6 +34,7 @@ struct job_file {
 	enum file_state mapped; /* for private mappings: the exact content */
 	enum file_state opened; /* for descriptors */
 	int is_mapped, is_opened, is_exe; /* who needs it */
+	int is_executed;     /* it is mapped, and so that it can run */
 	int fd;		     /* FILE_HELD, else -1 */
 	int displaced;	     /* roll it back: files_apply() */
 	char why[256];	     /* FILE_UNAVAILABLE: the reason, with remedy */

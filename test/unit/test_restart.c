@@ -458,6 +458,7 @@ START_TEST(our_ids_meet_none_of_the_programs)
 	process.thread_count = 3;
 	process_record.pid = 20000;
 	ids_choose(&job);
+	ck_assert_int_gt(job.helper_tid, 300);
 	for (i = 0; i < 3; i++) {
 		int tid = records[i].tid;
 
@@ -466,6 +467,28 @@ START_TEST(our_ids_meet_none_of_the_programs)
 			  tid >= job.helper_tid + IDS_HELPERS);
 		ck_assert(tid <= job.last_pid || tid > job.last_pid + 500);
 	}
+}
+END_TEST
+
+START_TEST(the_largest_gap_is_ours)
+{
+	static struct image_thread records[3] = {
+		{.tid = 310}, {.tid = 12000}, {.tid = 32700}};
+	static struct job_thread threads[3] = {
+		{&records[0]}, {&records[1]}, {&records[2]}};
+	FILE *f = fopen("/proc/sys/kernel/pid_max", "re");
+	int max = 0;
+
+	ck_assert_int_eq(fscanf(f, "%d", &max), 1);
+	fclose(f);
+	process.threads = threads;
+	process.thread_count = 3;
+	process_record.pid = 310;
+	ids_choose(&job);
+	if (max > 45000)
+		ck_assert_int_gt(job.helper_tid, 32700);
+	else
+		ck_assert_int_eq(job.helper_tid, 12001);
 }
 END_TEST
 
@@ -497,6 +520,7 @@ int main(void)
 	tcase_add_test(tcase, the_newest_finished_generation_is_taken);
 	tcase_add_exit_test(tcase, an_unfinished_generation_is_refused, 99);
 	tcase_add_test(tcase, our_ids_meet_none_of_the_programs);
+	tcase_add_test(tcase, the_largest_gap_is_ours);
 	suite_add_tcase(suite, tcase);
 	runner = srunner_create(suite);
 	srunner_run_all(runner, CK_NORMAL);
