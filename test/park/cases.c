@@ -9,6 +9,7 @@
  */
 #define _GNU_SOURCE
 #include <arpa/inet.h>
+#include <dirent.h>
 #include <dlfcn.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -40,6 +41,7 @@
 #include <sys/time.h>
 #include <sys/un.h>
 #include <sys/wait.h>
+#include <threads.h>
 #include <time.h>
 #include <ucontext.h>
 #include <unistd.h>
@@ -1137,28 +1139,109 @@ static void *setuid_or_idle(void *arg)
 	return (intptr_t)arg % 3 ? idle_run(arg) : setuid_run(arg);
 }
 
+/* How many threads have that group, by what the kernel says. */
+static int threads_with_group(const char *group)
+{
+	char path[300], line[256];
+	struct dirent *e;
+	DIR *dir = opendir("/proc/self/task");
+	int n = 0;
+
+	check(dir != NULL);
+	while ((e = readdir(dir))) {
+		FILE *f;
+
+		snprintf(path, sizeof(path), "/proc/self/task/%s/status",
+			 e->d_name);
+		f = e->d_name[0] == '.' ? NULL : fopen(path, "r");
+		while (f && fgets(line, sizeof(line), f))
+			if (strncmp(line, "Gid:", 4) == 0)
+				n += strstr(line, group) != NULL;
+		if (f)
+			fclose(f);
+	}
+	closedir(dir);
+	return n;
+}
+
 static void do_setuid(void)
 {
-	char text[2000];
-	gid_t gid;
-	int fd;
+	pthread_t threads[3];
+	int i;
 
 	run_threads(setuid_or_idle, 9, 1500);
 	/* And it does change all threads. */
-	if (getuid() == 0) {
-		pthread_t thread;
+	if (getuid() != 0)
+		return;
+	stop_now = 0;
+	for (i = 0; i < 3; i++)
+		check(pthread_create(&threads[i], NULL, idle_run, NULL) == 0);
+	check(setgid(1234) == 0);
+	check(threads_with_group("1234\t1234\t1234\t1234") >= 4);
+	stop_now = 1;
+	for (i = 0; i < 3; i++)
+		pthread_join(threads[i], NULL);
+}
 
-		stop_now = 0;
-		check(pthread_create(&thread, NULL, idle_run, NULL) == 0);
-		check(setgid(1234) == 0);
-		gid = 0;
-		fd = open("/proc/self/task", O_RDONLY | O_DIRECTORY);
-		check(fd >= 0);
-		close(fd);
-		stop_now = 1;
-		pthread_join(thread, NULL);
-		check(getgid() == 1234 && gid == 0);
-		(void)text;
+/* libc makes its first thread by itself, and takes our signal. */
+static void on_timer(union sigval value)
+{
+	(void)value;
+	got++;
+}
+
+static void do_timer_thread(void)
+{
+	struct sigevent event = {
+		.sigev_notify = SIGEV_THREAD,
+		.sigev_notify_function = on_timer,
+	};
+	struct itimerspec t = {{0, 5000000}, {0, 5000000}};
+	timer_t timer;
+
+	check(timer_create(CLOCK_MONOTONIC, &event, &timer) == 0);
+	check(timer_settime(timer, 0, &t, NULL) == 0);
+	run_for(1000);
+	check(got > 50);
+}
+
+static int c11_run(void *arg)
+{
+	(void)arg;
+	while (!stop_now)
+		thrd_yield();
+	return 5;
+}
+
+static void do_thrd_create(void)
+{
+	thrd_t thread;
+	int result;
+
+	check(thrd_create(&thread, c11_run, NULL) == thrd_success);
+	run_for(500);
+	check(thrd_join(thread, &result) == thrd_success && result == 5);
+}
+
+/* A child that libc's fork did not make has the parent's memory, and in it
+ * what the parent knows of a stop: it must not believe that. */
+static void do_raw_fork(void)
+{
+	double end = now_ms() + 1000;
+	int status;
+
+	while (now_ms() < end) {
+		pid_t pid = (pid_t)syscall(SYS_clone, SIGCHLD, 0, 0, 0, 0);
+
+		if (pid == 0) {
+			struct timespec t = {0, 3000000};
+
+			syscall(SYS_nanosleep, &t, NULL);
+			_exit(3);
+		}
+		check(pid > 0);
+		check(waitpid(pid, &status, 0) == pid);
+		check(WIFEXITED(status) && WEXITSTATUS(status) == 3);
 	}
 }
 
@@ -1529,6 +1612,9 @@ static const struct {
 	CASE(crowd),
 	CASE(crowd_10000),
 	CASE(setuid),
+	CASE(timer_thread),
+	CASE(thrd_create),
+	CASE(raw_fork),
 	CASE(fork),
 	CASE(fork_threads),
 	CASE(exec),

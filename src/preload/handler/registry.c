@@ -111,9 +111,10 @@ static struct registry_slot *find_free(struct registry_slot *slots, int32_t pid)
 	return NULL;
 }
 
-static int take_slot(uint64_t start, const char name[16])
+static int take_slot(struct registry_header *r, uint64_t start,
+		     const char name[16])
 {
-	struct registry_slot *slots = registry_slots(preload.registry);
+	struct registry_slot *slots = registry_slots(r);
 	struct registry_slot *slot = NULL;
 	int i;
 
@@ -160,14 +161,13 @@ int preload_registry_join(void *address)
 		ret = -EPROTO;
 		goto out;
 	}
-	preload.registry = r;
 	start = read_stat(name);
-	ret = take_slot(start, name);
+	ret = take_slot(r, start, name);
 	if (ret < 0)
 		goto out;
+	preload.registry = r; /* from here on the handler takes pokes */
 	return 0;
 out:
-	preload.registry = NULL;
 	sys_munmap(r, REGISTRY_SIZE);
 	return (int)ret;
 }
@@ -185,7 +185,7 @@ void preload_forked(void)
 	sys_sigprocmask(SIG_BLOCK, &all, &mask);
 	if (preload.pid != sys_getpid()) {
 		park_forget();
-		if (take_slot(0, parent->program) < 0) {
+		if (take_slot(preload.registry, 0, parent->program) < 0) {
 			preload.registry = NULL;
 			preload.slot = NULL;
 		}
