@@ -63,9 +63,9 @@ static const struct {
 	uint32_t flag;
 } vm_flags[] = {
 	{"gd", 0, AREA_GROWSDOWN},   {"nr", 0, AREA_NORESERVE},
-	{"lo", 0, AREA_LOCKED},	     {"dc", 0, AREA_DONTFORK},
-	{"wf", 0, AREA_WIPEONFORK},  {"dd", 0, AREA_DONTDUMP},
-	{"hg", 0, AREA_HUGEPAGE},
+	{"lo", 0, AREA_LOCKED},	     {"lf", 0, AREA_LOCKONFAULT},
+	{"dc", 0, AREA_DONTFORK},    {"wf", 0, AREA_WIPEONFORK},
+	{"dd", 0, AREA_DONTDUMP},    {"hg", 0, AREA_HUGEPAGE},
 	{"nh", 0, AREA_NOHUGEPAGE},  {"mg", 0, AREA_MERGEABLE},
 	{"sr", 0, AREA_SEQ_READ},    {"rr", 0, AREA_RAND_READ},
 	{"ht", 0, AREA_HUGETLB},     {"dp", 0, AREA_DROPPABLE},
@@ -74,8 +74,9 @@ static const struct {
 	{"io", SMAPS_IO, 0},
 };
 
-/* VM_LOCKONFAULT, bit 19, has no letters: it shows as "??" between those of
- * the lower bits, which are these, and those of the higher ones. */
+/* VM_LOCKONFAULT, bit 19, is "lf" on newer kernels. On older ones it shows as
+ * "??" between the letters of the lower bits, which are these, and those of
+ * the higher ones. */
 static int is_low(const char *p)
 {
 	const char *low = "rdwrexshmrmwmemsgdpfdwguumuwloiosrrrdcde";
