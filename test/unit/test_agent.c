@@ -759,6 +759,7 @@ END_TEST
 START_TEST(ends_with_the_last)
 {
 	pid_t one = fake_start(&world.fake), two = fake_start(&world.fake);
+	struct pollfd gone = {.events = POLLIN};
 	json_t *body;
 
 	kill(one, SIGKILL);
@@ -773,7 +774,10 @@ START_TEST(ends_with_the_last)
 	wire_send(world.agent, WIRE_KILL, json_object());
 	wire_flush(world.agent, WAIT_MS);
 	waitpid(two, NULL, 0);
+	gone.fd = (int)syscall(SYS_pidfd_open, world.agent_pid, 0);
 	json_decref(expect(WIRE_LEAVING));
+	ck_assert(gone.fd < 0 || poll(&gone, 1, WAIT_MS) == 1);
+	close(gone.fd);
 	ck_assert_int_eq(access(world.group_dir, F_OK), -1);
 }
 END_TEST
