@@ -306,6 +306,24 @@ int generation_text_write(int at, const char *name, const json_t *value)
 	return ret;
 }
 
+json_t *generation_text_read(int at, const char *name)
+{
+	int fd = openat(at, name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+	FILE *file = fd < 0 ? NULL : fdopen(fd, "r");
+	json_error_t error;
+	json_t *value;
+
+	if (!file) {
+		if (fd >= 0)
+			close(fd);
+		return NULL;
+	}
+	/* Not json_loadfd(), which reads byte by byte. */
+	value = json_loadf(file, 0, &error);
+	fclose(file);
+	return value;
+}
+
 static void warn(json_t *warnings, const char *what, int ret)
 {
 	json_t *line = json_sprintf("%s: %s", what, strerror(-ret));
@@ -354,16 +372,10 @@ static void names_note(const json_t *value, json_t *used)
 static int manifest_names(struct generation *g, const char *name, json_t *used)
 {
 	char path[NAME_MAX + sizeof(MANIFEST) + 2];
-	json_error_t error;
 	json_t *manifest;
-	int fd;
 
 	snprintf(path, sizeof(path), "%s/%s", name, MANIFEST);
-	fd = openat(g->parent_fd, path, O_RDONLY | O_CLOEXEC);
-	if (fd < 0)
-		return -errno;
-	manifest = json_loadfd(fd, 0, &error);
-	close(fd);
+	manifest = generation_text_read(g->parent_fd, path);
 	if (!manifest)
 		return -EPROTO;
 	names_note(manifest, used);

@@ -47,6 +47,7 @@ void generation_close(struct generation *g);
 
 /* A JSON file, synced. For a name that nobody looks at: rename it afterwards. */
 int generation_text_write(int at, const char *name, const json_t *value);
+json_t *generation_text_read(int at, const char *name); /* NULL: it is none */
 
 /* A checkpoint that a killed agent was at: remove it if it has no manifest. */
 void generation_sweep(const char *dir);

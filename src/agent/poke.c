@@ -12,8 +12,9 @@
 
 #define THREADS 64 /* enough to find one that takes it */
 
-/* Would the signal reach our handler? Its default action is to kill. */
-static int takes_pokes(struct member *m, uint32_t request)
+/* Would the signal reach our handler? Its default action is to kill. *leaderless:
+ * the main thread has ended. */
+static int takes_pokes(struct member *m, uint32_t request, int *leaderless)
 {
 	struct proc_status status;
 	struct proc_stat stat;
@@ -33,6 +34,7 @@ static int takes_pokes(struct member *m, uint32_t request)
 		return 0;
 	}
 	m->held_since = 0;
+	*leaderless = stat.state == 'Z';
 	return proc_status(m->pid, &status) == 0 &&
 	       (status.caught >> (CKPT_SIGNAL - 1) & 1);
 }
@@ -51,15 +53,17 @@ static void slot_fill(struct registry_slot *slot, pid_t pid, pid_t tid)
 int poke(struct member *m, uint32_t request, unsigned attempt)
 {
 	siginfo_t info = {0};
-	pid_t tids[THREADS], tid;
-	int count;
+	pid_t tids[THREADS], tid = m->pid;
+	int count, leaderless;
 
-	if (!takes_pokes(m, request))
+	if (!takes_pokes(m, request, &leaderless))
 		return POKE_LATER;
-	count = proc_threads(m->pid, tids, THREADS);
-	if (count <= 0)
-		return POKE_LATER;
-	tid = tids[attempt % (unsigned)count];
+	if (attempt > 0 || leaderless) {
+		count = proc_threads(m->pid, tids, THREADS);
+		if (count <= 0)
+			return POKE_LATER;
+		tid = tids[attempt % (unsigned)count];
+	}
 	if (m->slot)
 		slot_fill(m->slot, m->pid, tid);
 	info.si_signo = CKPT_SIGNAL;

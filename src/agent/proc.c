@@ -131,6 +131,30 @@ int proc_threads(pid_t pid, pid_t *tids, int max)
 	return count;
 }
 
+/* Runs while everybody is parked, once for each thread: no stdio. */
+static void children_of(int task_dir, const char *tid,
+			void (*found)(pid_t child, void *data), void *data)
+{
+	char path[32], text[4096], *at = text, *end;
+	ssize_t got;
+	int fd, kept = 0;
+
+	snprintf(path, sizeof(path), "%.16s/children", tid);
+	fd = openat(task_dir, path, O_RDONLY | O_CLOEXEC);
+	if (fd < 0)
+		return;
+	while ((got = read(fd, text + kept, sizeof(text) - 1 - (size_t)kept)) >
+	       0) {
+		text[kept + got] = 0;
+		/* Each number is followed by a blank; one cut off is kept. */
+		for (at = text; (end = strchr(at, ' ')); at = end + 1)
+			found(atoi(at), data);
+		kept = (int)strlen(at);
+		memmove(text, at, (size_t)kept);
+	}
+	close(fd);
+}
+
 int proc_children(pid_t pid, void (*found)(pid_t child, void *data), void *data)
 {
 	DIR *dir = task_dir(pid);
@@ -138,21 +162,9 @@ int proc_children(pid_t pid, void (*found)(pid_t child, void *data), void *data)
 
 	if (!dir)
 		return -errno;
-	while ((entry = readdir(dir))) {
-		char path[64];
-		FILE *file;
-		int child;
-
-		if (!isdigit((unsigned char)entry->d_name[0]))
-			continue;
-		path_of(path, sizeof(path), pid, atoi(entry->d_name),
-			"children");
-		file = fopen(path, "re");
-		while (file && fscanf(file, "%d", &child) == 1)
-			found(child, data);
-		if (file)
-			fclose(file);
-	}
+	while ((entry = readdir(dir)))
+		if (isdigit((unsigned char)entry->d_name[0]))
+			children_of(dirfd(dir), entry->d_name, found, data);
 	closedir(dir);
 	return 0;
 }

@@ -98,16 +98,10 @@ static void known_add(const struct known *entry)
 static void index_load(void)
 {
 	json_t *index, *entry;
-	json_error_t error;
 	size_t i;
-	int fd;
 
 	store.count = 0;
-	fd = openat(store.fd, INDEX, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
-	if (fd < 0)
-		return;
-	index = json_loadfd(fd, 0, &error);
-	close(fd);
+	index = generation_text_read(store.fd, INDEX);
 	json_array_foreach(json_object_get(index, "files"), i, entry)
 	{
 		json_int_t dev, ino, size, mtime, ctime;
