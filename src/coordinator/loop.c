@@ -18,6 +18,7 @@
 
 #include "coordinator/coordinator.h"
 #include "util/log.h"
+#include "util/runtime.h"
 
 #define HANDSHAKE_MS 10000
 #define STRANGERS_MAX 64 /* connections that have not proven anything yet */
@@ -386,6 +387,8 @@ static void say_goodbye(void)
 	int64_t until = loop_now() + ENDING_MS;
 	struct connection *c;
 
+	if (!computation_exists()) /* nobody has to find us again */
+		util_cookie_forget(settings.port);
 	close(loop.listener);
 	checkpoint_give_up("the coordinator was ended");
 	for (c = loop.connections; c; c = c->next)

@@ -213,6 +213,17 @@ int util_cookie_make(int port, unsigned char cookie[UTIL_COOKIE_BYTES],
 	return ret;
 }
 
+void util_cookie_forget(int port)
+{
+	char path[PATH_MAX], err[512];
+	const char *given = getenv("CKPT_COOKIE_FILE");
+
+	if (given && *given)
+		return; /* the user's */
+	if (cookie_path(port, path, sizeof(path), err, sizeof(err)) == 0)
+		unlink(path);
+}
+
 int util_write_file(const char *path, const char *text)
 {
 	char temporary[PATH_MAX + 32];

@@ -29,6 +29,10 @@ int util_cookie_read(int port, unsigned char cookie[UTIL_COOKIE_BYTES],
 int util_cookie_make(int port, unsigned char cookie[UTIL_COOKIE_BYTES],
 		     char *err, size_t errsize);
 
+/* Of no use any more. While the port is still bound, so that it cannot be a
+ * successor's. */
+void util_cookie_forget(int port);
+
 /* Writes text to path as a whole: under a temporary name, then renamed. */
 int util_write_file(const char *path, const char *text);
 
