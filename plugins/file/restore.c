@@ -51,10 +51,16 @@ static int file_view(const struct ckpt_object *object, struct file_view *view)
 	return 0;
 }
 
-static int file_flags(const struct ckpt_object *object)
+/* O_DIRECTORY is also a part of O_TMPFILE, which stays set in a file. */
+static int file_flags(const struct ckpt_object *object,
+		      const struct file_record *record)
 {
-	return (int)(object->status_flags & FILE_OPEN_FLAGS) | O_CLOEXEC |
-	       O_NOCTTY;
+	int flags = (int)(object->status_flags & FILE_OPEN_FLAGS) | O_CLOEXEC |
+		    O_NOCTTY;
+
+	if (record->type == FILE_IS_DIRECTORY || record->type == FILE_IS_PATH)
+		return flags;
+	return flags & ~O_DIRECTORY;
 }
 
 /* Its content is nobody's: a new one of the same fate. */
@@ -74,14 +80,9 @@ static int file_directory_deleted(int flags)
 static int file_by_path(struct ckpt_restore *r, const struct ckpt_object *object,
 			const struct file_view *view)
 {
-	int flags = file_flags(object);
-	int fd;
+	int flags = file_flags(object, view->record);
+	int fd = open(view->path, flags);
 
-	/* These are there for one kind only, and one kind only has them. */
-	if (view->record->type != FILE_IS_DIRECTORY &&
-	    view->record->type != FILE_IS_PATH)
-		flags &= ~O_DIRECTORY;
-	fd = open(view->path, flags);
 	if (fd < 0 && errno == EPERM && (flags & O_NOATIME))
 		fd = open(view->path, flags & ~O_NOATIME);
 	if (fd >= 0)
@@ -108,10 +109,10 @@ static int file_open(struct ckpt_restore *r, const struct ckpt_object *object)
 	switch (view.record->type) {
 	case FILE_IS_REGULAR:
 	case FILE_IS_MEMFD:
-		return ckpt_open_file(r, view.record->file, file_flags(object));
+		return ckpt_open_file(r, view.record->file, file_flags(object, view.record));
 	case FILE_IS_DIRECTORY:
 		if (view.record->deleted)
-			return file_directory_deleted(file_flags(object));
+			return file_directory_deleted(file_flags(object, view.record));
 		return file_by_path(r, object, &view);
 	case FILE_IS_DEVICE:
 	case FILE_IS_PATH:

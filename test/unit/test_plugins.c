@@ -632,12 +632,15 @@ END_TEST
 START_TEST(file_unlinked)
 {
 	int a = open("data", O_RDWR | O_CREAT, 0600), b;
+	int nameless = open(".", O_RDWR | O_TMPFILE, 0600);
 	char text[8];
 
 	ck_assert_int_eq(write(a, "content", 7), 7);
 	b = open("data", O_RDONLY);
 	unlink("data");
-	ROUND(a, b);
+	ck_assert_int_eq(write(nameless, "tmp", 3), 3);
+	ROUND(a, b, nameless);
+	ck_assert_int_eq(pread(nameless, text, 8, 0), 3);
 	ck_assert_int_eq(read(b, text, 8), 7);
 	ck_assert_int_eq(memcmp(text, "content", 7), 0);
 	ck_assert_int_eq(write(a, "!", 1), 1);
