@@ -3,6 +3,7 @@
  * around and says by its exit status what is not as it was. */
 #include <linux/futex.h>
 #include <sys/mman.h>
+#include <sys/uio.h>
 
 #include "sys/sys.h"
 #include "test/unit/survivor.h"
@@ -29,6 +30,16 @@ static int check_memory(const struct survivor_check *c)
 				     : 0))
 			return 0;
 	return 1;
+}
+
+/* Asks the kernel to: a fault would be the end. */
+static int can_read(uint64_t addr)
+{
+	char byte;
+	struct iovec to = {&byte, 1}, from = {(void *)(uintptr_t)addr, 1};
+
+	return SYS_CALL(SYS_process_vm_readv, sys_getpid(), &to, 1, &from, 1,
+			0) == 1;
 }
 
 static int check(struct survivor *s)
@@ -65,6 +76,8 @@ static int check(struct survivor *s)
 		return WRONG_REBIRTH;
 	if (SYS_CALL(SYS_msync, s->gone, 4096, MS_ASYNC) == 0)
 		return WRONG_MAPPING;
+	if (s->guard && can_read(s->guard))
+		return WRONG_GUARD;
 	return SURVIVED;
 }
 
@@ -83,7 +96,7 @@ void survivor_main(struct survivor *s, long index, long one)
 	while ((n = __atomic_load_n(&s->arrived, __ATOMIC_SEQ_CST)) <
 	       s->expect)
 		sys_futex(&s->arrived, FUTEX_WAIT, n, NULL);
-	result = one == 1 ? check(s) : WRONG_WRITE;
+	result = one == 1 ? check(s) : WRONG_JUMP;
 	sys_write(s->result_fd, &result, sizeof(result));
 	sys_exit_group(result);
 }

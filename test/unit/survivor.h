@@ -25,11 +25,12 @@ struct survivor {
 	int32_t tids[SURVIVOR_THREADS + 1]; /* [0]: the leader */
 	uint32_t wrong;			    /* tids that are not right */
 	uint32_t checks;
-	struct survivor_check check[8];
+	struct survivor_check check[12];
 	uint64_t brk;
 	uint64_t clock; /* clock_gettime of the old vdso, 0: none */
 	int32_t closed_fd; /* must not be open any more */
 	uint32_t inherited; /* the service thread saw it open */
+	uint64_t guard;	    /* a page that cannot be read */
 	uint64_t gone;	    /* an address that nothing is mapped at */
 	struct image_rebirth rebirth;
 };
@@ -46,13 +47,14 @@ enum survivor_result {
 	SURVIVED = 42,
 	WRONG_PID = 50,
 	WRONG_TID,
-	WRONG_MEMORY, /* + number of the check, up to 8 */
-	WRONG_BREAK = 62,
+	WRONG_MEMORY, /* + number of the check */
+	WRONG_BREAK = 70,
 	WRONG_CLOCK,
 	WRONG_FILES,
 	WRONG_REBIRTH,
 	WRONG_MAPPING,
-	WRONG_WRITE,
+	WRONG_GUARD,
+	WRONG_JUMP,
 };
 
 #endif

@@ -125,6 +125,19 @@ static void *scratch(const void *data, size_t length)
 
 /* ---- the memory of the program ---- */
 
+static void area_with_guard(uint64_t start)
+{
+	struct image_guard guard = {start + 0x1000, start + 0x2000};
+	struct bare_area *a = area(start, 0x4000, PROT_READ | PROT_WRITE);
+
+	plan->guards = scratch(&guard, sizeof(guard));
+	a->guard_count = 1;
+	a->advice = AREA_LOCKED;
+	expect(start, 0x1000, 0);
+	expect(start + 0x2000, 0x1000, 0);
+	survivor->guard = guard.start;
+}
+
 static void make_memory(struct image_writer *w)
 {
 	unsigned i;
@@ -145,6 +158,7 @@ static void make_memory(struct image_writer *w)
 	area(MEMORY, MEMORY_SIZE, PROT_READ | PROT_WRITE)->advice =
 		AREA_DONTDUMP | AREA_HUGEPAGE;
 	area(CONSTANT, CONSTANT_SIZE, PROT_READ);
+	area_with_guard(MEMORY + MEMORY_SIZE + CONSTANT_SIZE);
 
 	make(HEAP, HEAP_SIZE);
 	fill(HEAP, 8192, 9);
