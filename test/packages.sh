@@ -56,7 +56,9 @@ build_in() {
 	local folder=$1
 
 	shift
-	mkdir -p "$folder" || stop "cannot write to $folder"
+	mkdir -p "$folder"
+	[ -w "$folder" ] ||
+		stop "$PWD/$folder cannot be written to: is it somebody else's?"
 	echo "Building in $folder ..."
 	build_steps "$folder" "$@" >"$folder/build.log" 2>&1 || {
 		tail -n 20 "$folder/build.log" >&2
