@@ -386,14 +386,15 @@ static int capture(void)
 	status = frozen_slurp("/proc/thread-self/status", NULL);
 	if (!status)
 		return frozen.error;
-	ret = open_writer(status);
-	if (ret < 0)
-		return ret;
 	ret = park_capture();
 	if (ret < 0)
 		return frozen_fail(ret, "reading the state of a thread: ",
 				   frozen_strerror(ret), NULL);
-	if ((ret = fds_catch_up()) < 0 || (ret = note_exe()) < 0 ||
+	/* Which may move our own descriptors: before the writer has them. */
+	ret = fds_catch_up();
+	if (ret < 0 || (ret = open_writer(status)) < 0)
+		return ret;
+	if ((ret = note_exe()) < 0 ||
 	    (ret = areas_vdso()) < 0 || (ret = put_process(status)) < 0)
 		return ret;
 	put_threads();

@@ -152,30 +152,39 @@ static int move_away(int *fd, const struct fd_list *theirs)
 	return 0;
 }
 
-static long fetch(int tid, int fd)
+/* A handle on the program's table. */
+static long open_program(int tid, const struct fd_list *theirs)
 {
-	long got;
+	long pid = SYS_CALL(SYS_pidfd_open, tid, PIDFD_THREAD);
 
-	if (frozen.program_pid < 0) {
-		long pid = SYS_CALL(SYS_pidfd_open, tid, PIDFD_THREAD);
+	/* Before 6.9: the leader will do, as long as it lives. */
+	if (pid == -EINVAL)
+		pid = SYS_CALL(SYS_pidfd_open, sys_getpid(), 0);
+	if (pid < 0)
+		return pid;
+	frozen.program_pid = (int)pid;
+	if (contains(theirs, (int)pid)) {
+		long ret = move_away(&frozen.program_pid, theirs);
 
-		/* Before 6.9: the leader will do, as long as it lives. */
-		if (pid == -EINVAL)
-			pid = SYS_CALL(SYS_pidfd_open, sys_getpid(), 0);
-		if (pid < 0)
-			return pid;
-		frozen.program_pid = (int)pid;
-	}
-	got = SYS_CALL(SYS_pidfd_getfd, frozen.program_pid, fd, 0);
-	if (got < 0)
-		return got;
-	if (got != fd) {
-		long ret = SYS_CALL(SYS_dup3, got, fd, O_CLOEXEC);
-
-		sys_close((int)got);
+		sys_close((int)pid);
 		return ret;
 	}
-	return got;
+	return 0;
+}
+
+static long fetch(int tid, int fd, const struct fd_list *theirs)
+{
+	long got, ret;
+
+	ret = frozen.program_pid < 0 ? open_program(tid, theirs) : 0;
+	if (ret < 0)
+		return ret;
+	got = SYS_CALL(SYS_pidfd_getfd, frozen.program_pid, fd, 0);
+	if (got < 0 || got == fd)
+		return got;
+	ret = SYS_CALL(SYS_dup3, got, fd, O_CLOEXEC);
+	sys_close((int)got);
+	return ret;
 }
 
 static int catch_up(const struct fd_list *theirs, int tid)
@@ -198,10 +207,7 @@ static int catch_up(const struct fd_list *theirs, int tid)
 
 		if (compare(tid, fd, me, fd) == 0)
 			continue;
-		ret = fetch(tid, fd);
-		if (frozen.program_pid == fd) /* it took that very number */
-			ret = move_away(&frozen.program_pid, theirs) ?:
-			      fetch(tid, fd);
+		ret = fetch(tid, fd, theirs);
 		if (ret < 0)
 			return frozen_fail((int)ret, "fd ", NUMBER(fd),
 					   ": opened while threads were being "

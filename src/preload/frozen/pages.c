@@ -13,6 +13,7 @@
 #define _GNU_SOURCE
 #include <linux/sysinfo.h>
 #include <sys/mman.h>
+#include <sys/uio.h>
 #include <unistd.h>
 
 #include "preload/frozen/frozen.h"
@@ -36,9 +37,12 @@ struct region {
 #define SCAN_IOCTL 0xc0606610ul /* _IOWR('f', 16, struct scan) */
 _Static_assert(sizeof(struct scan) == 96, "the kernel's pm_scan_arg");
 
+#define GUARD_INSTALL 102 /* MADV_ */
+
 #define REGIONS 512u
 #define ENTRIES 8192u /* of pagemap, a read */
 #define MINCORE 65536u
+#define EMPTY_MOST (1ull << 30) /* read_private() */
 
 /* What of /proc/self/pagemap a 64-bit entry says. */
 #define ENTRY_PRESENT (1ull << 63)
@@ -46,7 +50,10 @@ _Static_assert(sizeof(struct scan) == 96, "the kernel's pm_scan_arg");
 #define ENTRY_FILE (1ull << 61)
 #define ENTRY_GUARD (1ull << 58)
 
+/* Guard pages exist since Linux 6.13, PAGE_GUARD since 6.16 or so. Between,
+ * they look like swapped ones, but cannot be read. */
 static uint64_t guard_bit; /* PAGE_GUARD where the kernel knows it */
+static int guards_hidden;
 
 int pages_open(void)
 {
@@ -62,7 +69,7 @@ static long scan(int pagemap, struct scan *s, struct region *regions,
 	s->region_count = count;
 	/* Own pages: neither of a file nor the one that is all zero. */
 	s->inverted = s->mask = PAGE_FILE | PAGE_PFNZERO;
-	s->returned = s->anyof & guard_bit;
+	s->returned = s->anyof & (guard_bit | PAGE_SWAPPED);
 	return sys_ioctl(pagemap, SCAN_IOCTL, s);
 }
 
@@ -76,18 +83,35 @@ static int probe(int pagemap, uint64_t anyof)
 	return scan(pagemap, &s, &region, 1) >= 0;
 }
 
+static int have_guards(void)
+{
+	long at = sys_mmap(NULL, FROZEN_PAGE, PROT_READ | PROT_WRITE,
+			   MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	long ret;
+
+	if (at < 0 && at >= -4095)
+		return 1;
+	ret = sys_madvise((void *)at, FROZEN_PAGE, GUARD_INSTALL);
+	sys_munmap((void *)at, FROZEN_PAGE);
+	return ret == 0;
+}
+
 int pages_can_scan(void)
 {
 	int pagemap = pages_open();
 	int ret = 0;
 
 	guard_bit = 0;
+	guards_hidden = have_guards();
 	if (pagemap < 0)
 		return 0;
 	if (!frozen_masked("pagemap_scan"))
 		ret = probe(pagemap, PAGE_PRESENT | PAGE_SWAPPED);
-	if (ret && probe(pagemap, PAGE_PRESENT | PAGE_GUARD))
+	if (ret && !frozen_masked("page_guard") &&
+	    probe(pagemap, PAGE_PRESENT | PAGE_GUARD)) {
 		guard_bit = PAGE_GUARD;
+		guards_hidden = 0;
+	}
 	sys_close(pagemap);
 	return ret;
 }
@@ -191,6 +215,34 @@ static void add_guard(struct runs *r, uint64_t start, uint64_t end)
 
 /* ---- private memory ---- */
 
+static int is_guard(uint64_t page)
+{
+	char byte;
+	struct iovec mine = {&byte, 1}, there = {(void *)page, 1};
+
+	return SYS_CALL(SYS_process_vm_readv, sys_getpid(), &mine, 1, &there, 1,
+			0) == -EFAULT;
+}
+
+/* Swapped pages, or guards that look so. A guard cannot be read whatever the
+ * protection says; the other way round, what has none is no guard. */
+static void found_swapped(struct runs *r, range_found *found, uint64_t start,
+			  uint64_t end)
+{
+	uint64_t at;
+
+	if (!guards_hidden || !(r->area->prot & PROT_READ)) {
+		found(r, start, end);
+		return;
+	}
+	for (at = start; at < end; at += FROZEN_PAGE) {
+		if (is_guard(at))
+			add_guard(r, at, at + FROZEN_PAGE);
+		else
+			found(r, at, at + FROZEN_PAGE);
+	}
+}
+
 static int scan_private(int pagemap, struct runs *r, range_found *found)
 {
 	static struct region regions[REGIONS];
@@ -210,6 +262,8 @@ static int scan_private(int pagemap, struct runs *r, range_found *found)
 
 			if (g->categories & guard_bit)
 				add_guard(r, g->start, g->end);
+			else if (g->categories & PAGE_SWAPPED)
+				found_swapped(r, found, g->start, g->end);
 			else
 				found(r, g->start, g->end);
 		}
@@ -218,24 +272,46 @@ static int scan_private(int pagemap, struct runs *r, range_found *found)
 	return r->error;
 }
 
-static int is_own(uint64_t entry)
+enum page_kind {
+	KIND_NONE,
+	KIND_OWN,
+	KIND_SWAPPED,
+	KIND_GUARD,
+};
+
+static enum page_kind kind_of(uint64_t entry)
 {
-	return (entry & (ENTRY_PRESENT | ENTRY_SWAPPED)) &&
-	       !(entry & ENTRY_FILE);
+	if (entry & ENTRY_GUARD)
+		return KIND_GUARD;
+	if (entry & ENTRY_FILE)
+		return KIND_NONE;
+	if (entry & ENTRY_SWAPPED)
+		return KIND_SWAPPED;
+	return entry & ENTRY_PRESENT ? KIND_OWN : KIND_NONE;
+}
+
+static void found_kind(struct runs *r, range_found *found, enum page_kind kind,
+		       uint64_t start, uint64_t end)
+{
+	if (kind == KIND_OWN)
+		found(r, start, end);
+	else if (kind == KIND_SWAPPED)
+		found_swapped(r, found, start, end);
+	else if (kind == KIND_GUARD)
+		add_guard(r, start, end);
 }
 
 static int read_private(int pagemap, struct runs *r, range_found *found)
 {
-	uint64_t *entries;
-	uint64_t at = r->area->start, from = 0;
-	uint64_t mark = frozen.scratch_used;
+	static uint64_t entries[ENTRIES];
+	uint64_t at = r->area->start, from = at;
+	enum page_kind kind = KIND_NONE, next;
 	long n, i;
 
-	if (r->area->empty)
+	/* Guards may be all there is; not in what takes seconds to read. */
+	if (r->area->empty &&
+	    (!guards_hidden || r->area->end - r->area->start > EMPTY_MOST))
 		return 0;
-	entries = frozen_alloc(ENTRIES * sizeof(*entries));
-	if (!entries)
-		return frozen.error;
 	while (at < r->area->end) {
 		uint64_t want = (r->area->end - at) / FROZEN_PAGE;
 
@@ -247,18 +323,15 @@ static int read_private(int pagemap, struct runs *r, range_found *found)
 			return n ? (int)n : -EIO;
 		n /= (long)sizeof(*entries);
 		for (i = 0; i < n; i++, at += FROZEN_PAGE) {
-			if (is_own(entries[i])) {
-				if (!from)
-					from = at;
-			} else if (from) {
-				found(r, from, at);
-				from = 0;
-			}
+			next = kind_of(entries[i]);
+			if (next == kind)
+				continue;
+			found_kind(r, found, kind, from, at);
+			kind = next;
+			from = at;
 		}
 	}
-	if (from)
-		found(r, from, at);
-	frozen.scratch_used = mark;
+	found_kind(r, found, kind, from, at);
 	return r->error;
 }
 

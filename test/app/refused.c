@@ -1,0 +1,81 @@
+/* SPDX-License-Identifier: MIT */
+/* Has something that cannot be saved, by name; goes on when that is gone. */
+#include "story.h"
+
+#include <linux/aio_abi.h>
+#include <linux/io_uring.h>
+#include <pthread.h>
+#include <sched.h>
+#include <sys/ipc.h>
+#include <sys/mman.h>
+#include <sys/shm.h>
+#include <sys/syscall.h>
+
+static volatile int unshared, finish;
+
+static void *own_table(void *arg)
+{
+	check(unshare(CLONE_FILES) == 0);
+	unshared = 1;
+	while (!finish)
+		sched_yield();
+	return arg;
+}
+
+static int skip(const char *what)
+{
+	perror(what);
+	return 77;
+}
+
+int main(int argc, char **argv)
+{
+	const char *what = argc > 1 ? argv[1] : "";
+	aio_context_t aio = 0;
+	pthread_t thread;
+	void *memory = NULL;
+	int fd = -1;
+
+	if (!strcmp(what, "io_uring")) {
+		struct io_uring_params params = {0};
+
+		fd = (int)syscall(SYS_io_uring_setup, 4, &params);
+		if (fd < 0)
+			return skip(what);
+	} else if (!strcmp(what, "userfaultfd")) {
+		fd = (int)syscall(SYS_userfaultfd, 1 /* user mode only */);
+		if (fd < 0)
+			return skip(what);
+	} else if (!strcmp(what, "aio")) {
+		if (syscall(SYS_io_setup, 8, &aio))
+			return skip(what);
+	} else if (!strcmp(what, "sysv")) {
+		int id = shmget(IPC_PRIVATE, 8192, IPC_CREAT | 0600);
+
+		if (id < 0)
+			return skip(what);
+		memory = shmat(id, NULL, 0);
+		shmctl(id, IPC_RMID, NULL);
+	} else if (!strcmp(what, "own-table")) {
+		check(pthread_create(&thread, NULL, own_table, NULL) == 0);
+		while (!unshared)
+			sched_yield();
+	} else if (!strcmp(what, "device")) {
+		fd = open("/dev/mem", O_RDONLY);
+		if (fd < 0)
+			return skip(what);
+	}
+	story_ready();
+	if (fd >= 0)
+		close(fd);
+	if (memory)
+		shmdt(memory);
+	if (aio)
+		syscall(SYS_io_destroy, aio);
+	if (unshared) {
+		finish = 1;
+		pthread_join(thread, NULL);
+	}
+	story_ready();
+	return 0;
+}
