@@ -57,6 +57,10 @@ const struct ckpt_fd *ckpt_fd_at(size_t index);
  * the list ends with NULL. */
 int ckpt_refuse(int error, ...);
 
+/* CKPT_MASK names this feature: do as if the kernel had it not. Not in
+ * revive(): the answer of capture() holds, keep it. */
+int ckpt_masked(const char *feature);
+
 /* A fixed piece of memory that lives from capture to leave (or revive); NULL
  * when there is no more. Zeroed. Part of the image like other memory. */
 void *ckpt_reserve(size_t length);

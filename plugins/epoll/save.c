@@ -6,6 +6,7 @@
  * edge-triggered entry that is ready fires once more.
  */
 #define _GNU_SOURCE
+#include <errno.h>
 #include <linux/kcmp.h>
 
 #include <ckpt/plugin.h>
@@ -27,7 +28,10 @@ static int epoll_same(int fd, int epfd, int tfd, uint32_t nth)
 		.efd = (uint32_t)epfd, .tfd = (uint32_t)tfd, .toff = nth,
 	};
 	int tid = sys_gettid();
-	long ret = SYS_CALL(SYS_kcmp, tid, tid, KCMP_EPOLL_TFD, fd, &slot);
+	long ret = ckpt_masked("kcmp") ?
+			   -ENOSYS :
+			   SYS_CALL(SYS_kcmp, tid, tid, KCMP_EPOLL_TFD, fd,
+				    &slot);
 
 	return ret < 0 ? (int)ret : ret == 0;
 }

@@ -43,7 +43,9 @@ static int eventfd_save(const struct ckpt_fd *fd, struct ckpt_record *out)
 	struct eventfd_record record = {
 		.count = fdinfo_number(fd->fdinfo, "eventfd-count", 16, 0),
 	};
-	const char *flag = fdinfo_find(fd->fdinfo, "eventfd-semaphore");
+	const char *flag = ckpt_masked("eventfd_semaphore") ?
+				   NULL :
+				   fdinfo_find(fd->fdinfo, "eventfd-semaphore");
 
 	record.semaphore = flag ? *flag == '1' :
 				  eventfd_try_semaphore(fd->fd, record.count);

@@ -66,7 +66,7 @@ struct inet_record {
 	uint32_t unread; /* bytes that follow: of a lost connection */
 	uint32_t known;	 /* bit n: options[n] */
 	int32_t options[INET_OPTION_COUNT];
-	uint32_t pad;
+	int32_t standard; /* a connection as this standard stream; -1 */
 	struct inet_name name, peer_name;
 	struct sockopt_record socket_options;
 };

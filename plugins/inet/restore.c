@@ -201,6 +201,8 @@ static int inet_open(struct ckpt_restore *r, const struct ckpt_object *object)
 	    record->name.length > INET_NAME ||
 	    record->peer_name.length > INET_NAME)
 		return -EBADMSG;
+	if (record->standard >= 0)
+		return ckpt_standard_stream(r, record->standard);
 	if (record->flags & INET_LOST)
 		return inet_lost(r, object, record);
 	return inet_single(r, object, record);

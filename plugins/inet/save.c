@@ -100,11 +100,23 @@ static int inet_peek(int fd, struct inet_record *record, void **data)
 	return 0;
 }
 
+/* A connection that was given as a standard stream. */
+static int inet_standard(const struct ckpt_fd *fd)
+{
+	size_t i;
+
+	for (i = 0; i < ckpt_fd_count() && ckpt_fd_at(i)->fd <= 2; i++)
+		if (ckpt_fd_at(i)->object == fd->object)
+			return ckpt_fd_at(i)->fd;
+	return -1;
+}
+
 static int inet_save(const struct ckpt_fd *fd, struct ckpt_record *out)
 {
 	struct inet_record record = {
 		.domain = sockopt_int(fd->fd, SOCKOPT_SOCKET, SOCKOPT_DOMAIN),
 		.type = sockopt_int(fd->fd, SOCKOPT_SOCKET, SOCKOPT_TYPE),
+		.standard = -1,
 		.protocol = sockopt_int(fd->fd, SOCKOPT_SOCKET,
 					SOCKOPT_PROTOCOL),
 	};
@@ -120,6 +132,8 @@ static int inet_save(const struct ckpt_fd *fd, struct ckpt_record *out)
 	else if (record.peer_name.length)
 		record.flags |= INET_CONNECTED;
 	if (record.flags & INET_LOST)
+		record.standard = inet_standard(fd);
+	if ((record.flags & INET_LOST) && record.standard < 0)
 		ret = inet_peek(fd->fd, &record, &unread);
 	ckpt_put(out, &record, sizeof(record));
 	ckpt_put(out, unread, record.unread);

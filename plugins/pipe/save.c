@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * pipe, saving: pipes and FIFOs. Kept: content (looked at by tee(), never
- * drained), capacity, packet mode, both ends, every description of each.
+ * pipe, saving: pipes and FIFOs. Kept: content (looked at by tee(); only when
+ * the user may have no more pipes of that size it is taken out and put back),
+ * capacity, packet mode, both ends, every description of each.
  * Of a pipe whose other end is outside the computation nothing is kept but
  * which standard stream it was: what it holds belongs to somebody else.
  */
@@ -128,21 +129,68 @@ static int pipe_tee(int reader, uint32_t capacity, uint32_t unread)
 	return ret < 0 ? (int)ret : -ENOSPC;
 }
 
+static void pipe_put(struct ckpt_record *out, const char *data, uint32_t length)
+{
+	ckpt_put(out, &length, sizeof(length));
+	ckpt_put(out, data, length);
+}
+
 static int pipe_content(int scratch, struct ckpt_record *out, uint32_t unread)
 {
 	static char buffer[PIPE_CHUNK];
 
 	while (unread) {
 		long got = sys_read(scratch, buffer, sizeof(buffer));
-		uint32_t length = (uint32_t)got;
 
 		if (got <= 0)
 			return got < 0 ? (int)got : -EIO;
-		ckpt_put(out, &length, sizeof(length));
-		ckpt_put(out, buffer, length);
-		unread -= length;
+		pipe_put(out, buffer, (uint32_t)got);
+		unread -= (uint32_t)got;
 	}
 	return 0;
+}
+
+static long pipe_again(int fd, int flags)
+{
+	char path[48];
+	struct sys_text text;
+
+	sys_text_open(&text, path, sizeof(path));
+	sys_text_put(&text, "/proc/thread-self/fd/");
+	sys_text_number(&text, (uint64_t)fd, 10);
+	return sys_openat(AT_FDCWD, path, flags | O_NONBLOCK | O_CLOEXEC, 0);
+}
+
+/* Both ends are in this process and everybody stands still, so what is taken
+ * out fits in again. Read and written piece by piece, it stays in order: a
+ * round of the whole queue. */
+static int pipe_rotate(int reader, unsigned packets, struct ckpt_record *out,
+		       uint32_t unread)
+{
+	static char buffer[PIPE_CHUNK];
+	long from = pipe_again(reader, O_RDONLY);
+	long to = pipe_again(reader, O_WRONLY);
+	long got = from < 0 ? from : to;
+
+	if (packets && got >= 0)
+		got = sys_fcntl((int)to, F_SETFL, O_DIRECT | O_NONBLOCK);
+
+	while (got >= 0 && unread) {
+		got = sys_read((int)from, buffer,
+			       unread < sizeof(buffer) ? unread :
+							 sizeof(buffer));
+		if (got <= 0)
+			break;
+		pipe_put(out, buffer, (uint32_t)got);
+		unread -= (uint32_t)got;
+		if (sys_write((int)to, buffer, (size_t)got) != got)
+			got = -EIO;
+	}
+	if (from >= 0)
+		sys_close((int)from);
+	if (to >= 0)
+		sys_close((int)to);
+	return got < 0 ? (int)got : 0;
 }
 
 static int pipe_save(const struct ckpt_fd *fd, struct ckpt_record *out)
@@ -157,7 +205,7 @@ static int pipe_save(const struct ckpt_fd *fd, struct ckpt_record *out)
 		.peer = seen.peer,
 		.standard = -1,
 	};
-	int scratch = -1, ret;
+	int scratch = -1, ret = 0;
 
 	if (!sys_starts(fd->target, "pipe:["))
 		record.flags |= PIPE_NAMED | (fd->st.nlink ? 0 : PIPE_DELETED);
@@ -171,20 +219,21 @@ static int pipe_save(const struct ckpt_fd *fd, struct ckpt_record *out)
 	} else if (seen.first == fd->object && seen.reader >= 0) {
 		record.content = pipe_unread(seen.reader);
 	}
-	if (record.content) {
-		scratch = pipe_tee(seen.reader, record.capacity, record.content);
-		if (scratch < 0)
-			return pipe_refuse(fd, scratch,
-					   "its content cannot be looked at: "
-					   "too many pages in the user's pipes "
-					   "(fs.pipe-user-pages-soft)");
-	}
 	ckpt_put(out, &record, sizeof(record));
 	ckpt_put(out, fd->target, record.path_length);
-	ret = scratch < 0 ? 0 : pipe_content(scratch, out, record.content);
-	if (scratch >= 0)
+	if (!record.content)
+		return 0;
+	if (!ckpt_masked("tee"))
+		scratch = pipe_tee(seen.reader, record.capacity, record.content);
+	if (scratch >= 0) {
+		ret = pipe_content(scratch, out, record.content);
 		sys_close(scratch);
-	return ret;
+	} else {
+		ret = pipe_rotate(seen.reader, seen.packets, out,
+				  record.content);
+	}
+	return ret < 0 ? pipe_refuse(fd, ret, "its content cannot be looked at") :
+			 0;
 }
 
 const struct ckpt_saver pipe_saver = {

@@ -51,7 +51,10 @@ static int32_t process_tsc(void)
 
 static int32_t process_membarrier(void)
 {
-	long ret = SYS_CALL(SYS_membarrier, MEMBARRIER_REGISTRATIONS, 0, 0);
+	long ret = ckpt_masked("membarrier_registrations") ?
+			   -1 :
+			   SYS_CALL(SYS_membarrier, MEMBARRIER_REGISTRATIONS, 0,
+				    0);
 
 	return ret < 0 ? PROCESS_UNKNOWN : (int32_t)ret;
 }

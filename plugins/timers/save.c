@@ -48,6 +48,7 @@ static struct {
 	struct timers_interval interval[3];
 	struct timers_block *first, *last;
 	uint32_t count;
+	int no_restore_ids; /* CKPT_MASK */
 } timers;
 
 static int timers_add(const struct timers_posix *timer)
@@ -218,6 +219,7 @@ static int timers_capture(struct ckpt_record *out)
 
 	timers.first = timers.last = NULL;
 	timers.count = 0;
+	timers.no_restore_ids = ckpt_masked("timer_ids");
 	for (which = 0; which < 3; which++)
 		SYS_CALL(SYS_getitimer, which, &timers.interval[which]);
 	fd = sys_openat(AT_FDCWD, "/proc/self/timers", O_RDONLY | O_CLOEXEC, 0);
@@ -298,7 +300,8 @@ static int timers_revive(void)
 	struct timers_posix *timer = NULL;
 	int which, by_id, ret = 0;
 
-	by_id = SYS_CALL(SYS_prctl, RESTORE_IDS, RESTORE_IDS_ON, 0, 0, 0) == 0;
+	by_id = !timers.no_restore_ids &&
+		SYS_CALL(SYS_prctl, RESTORE_IDS, RESTORE_IDS_ON, 0, 0, 0) == 0;
 	while ((timer = timers_above(timer ? timer->id : -1)) != NULL) {
 		ret = timers_create(timer, by_id);
 		if (ret == 0)

@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * tty, saving: terminals as descriptors. Kept: which standard stream it was,
+ * tty, saving and reviving: terminals as descriptors. Kept: which standard stream it was,
  * its settings, that it was the controlling terminal. Not kept: what was
  * typed but not read, and the terminal itself: the program comes back on the
  * one ckpt_restart has. Refused: masters of pseudo-terminals.
  */
 #define _GNU_SOURCE
 #include <asm/ioctls.h>
+#include <asm/signal.h>
 #include <asm/termbits.h>
 #include <linux/stat.h>
 
@@ -22,6 +23,13 @@
 struct tty_size {
 	uint16_t rows, columns, xpixel, ypixel;
 };
+
+/* The first terminal that controls the process; -1: none. Written by save(),
+ * read by revive() in the new life. */
+static struct {
+	int fd;
+	struct tty_size size;
+} tty = {.fd = -1};
 
 static int tty_matches(const struct ckpt_fd *fd)
 {
@@ -55,7 +63,7 @@ static int tty_save(const struct ckpt_fd *fd, struct ckpt_record *out)
 		.rdev = fd->st.rdev, .standard = -1, .like = -1,
 	};
 	struct termios2 termios;
-	struct tty_size size;
+	struct tty_size size = {0, 0, 0, 0};
 	int32_t number;
 
 	if (fd->st.rdev == TTY_PTMX)
@@ -77,6 +85,10 @@ static int tty_save(const struct ckpt_fd *fd, struct ckpt_record *out)
 	}
 	/* Answers for the controlling terminal only. */
 	record.controlling = sys_ioctl(fd->fd, TIOCGSID, &number) == 0;
+	if (record.controlling && tty.fd < 0) {
+		tty.fd = fd->fd;
+		tty.size = size;
+	}
 	record.foreground = sys_ioctl(fd->fd, TIOCGPGRP, &number) == 0 &&
 			    number == SYS_CALL(SYS_getpgid, 0);
 	record.path_length = (uint32_t)sys_strlen(fd->target);
@@ -85,9 +97,30 @@ static int tty_save(const struct ckpt_fd *fd, struct ckpt_record *out)
 	return 0;
 }
 
+static int tty_capture(struct ckpt_record *out)
+{
+	(void)out;
+	tty.fd = -1;
+	return 0;
+}
+
+/* It may have come back on a terminal of another size. */
+static int tty_revive(void)
+{
+	struct tty_size now;
+
+	if (tty.fd < 0 || sys_ioctl(tty.fd, TIOCGWINSZ, &now) < 0)
+		return 0;
+	if (now.rows != tty.size.rows || now.columns != tty.size.columns)
+		SYS_CALL(SYS_kill, sys_getpid(), SIGWINCH);
+	return 0;
+}
+
 const struct ckpt_saver tty_saver = {
 	.kind = 67,
 	.name = "tty",
 	.matches = tty_matches,
 	.save = tty_save,
+	.capture = tty_capture,
+	.revive = tty_revive,
 };

@@ -98,6 +98,13 @@ int ckpt_refuse(int error, ...)
 	return error;
 }
 
+int ckpt_masked(const char *feature)
+{
+	const char *masked = getenv("CKPT_MASK");
+
+	return masked && strstr(masked, feature);
+}
+
 void *ckpt_reserve(size_t length)
 {
 	return calloc(1, length);

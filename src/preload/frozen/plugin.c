@@ -96,6 +96,11 @@ int ckpt_refuse(int error, ...)
 	return error;
 }
 
+int ckpt_masked(const char *feature)
+{
+	return frozen_masked(feature);
+}
+
 static void emit(uint32_t kind, const struct image_object *head)
 {
 	image_record_begin(frozen.writer, kind, 1);
