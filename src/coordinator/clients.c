@@ -220,18 +220,39 @@ void client_join(struct connection *connection, json_t *body)
 
 /* ---- restart ---- */
 
+/* What the program was launched with goes on to hold. */
+static json_t *options_of(const json_t *body)
+{
+	char path[PATH_MAX + 64];
+	json_t *manifest, *options;
+
+	options = json_object_get(body, "options");
+	if (json_is_object(options))
+		return json_incref(options);
+	snprintf(path, sizeof(path), "%s/ckpt-%s-%s/gen-%06d/manifest.json",
+		 wire_string(body, "dir", ""), wire_string(body, "name", ""),
+		 wire_string(body, "computation", ""),
+		 (int)wire_int(body, "generation", 0));
+	manifest = json_load_file(path, 0, NULL);
+	options = json_incref(json_object_get(manifest, "options"));
+	json_decref(manifest);
+	return options;
+}
+
 static void try_restore(struct client *client)
 {
 	const json_t *body = client->request;
 	int64_t groups = wire_int(body, "groups", 1);
+	json_t *options;
 
 	if (computation_exists())
 		return; /* perhaps its last process is just going */
+	options = options_of(body);
 	computation_continue(wire_string(body, "computation", ""),
 			     wire_string(body, "name", ""),
 			     wire_string(body, "dir", ""),
-			     wire_int(body, "generation", 0),
-			     json_object_get(body, "options"));
+			     wire_int(body, "generation", 0), options);
+	json_decref(options);
 	computation.restoring = groups > 0 && groups < 100000 ? groups : 1;
 	interval_set(wire_int(body, "interval", settings.interval));
 	computation_await_groups(RESTORE_SECONDS);

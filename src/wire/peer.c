@@ -714,10 +714,10 @@ static void explain(char *err, size_t errsize, const char *host, int port,
 		break;
 	case -EACCES:
 		snprintf(err, errsize,
-			 "the coordinator at %s:%d does not accept our cookie "
-			 "(it %s): it belongs to somebody else, choose another "
-			 "port",
-			 host, port, why);
+			 "the coordinator at %s:%d does not accept our cookie: "
+			 "it belongs to somebody else, choose another port (or "
+			 "it has just been ended: try again)",
+			 host, port);
 		break;
 	case -EPROTO:
 		snprintf(err, errsize,
