@@ -210,15 +210,16 @@ int areas_vdso(void)
 	const char *text;
 	int ret;
 
-	if (preload_rebirth.life)
-		return 0;
 	ret = open_lines(&l, path);
 	if (ret < 0)
 		return ret;
-	frozen_vdso = (struct frozen_vdso){0};
-	while ((text = lines_next(&l, NULL)) != NULL)
-		if (maps_parse(text, &line) == 0)
+	if (!preload_rebirth.life)
+		frozen_vdso = (struct frozen_vdso){0};
+	while ((text = lines_next(&l, NULL)) != NULL) {
+		if (!preload_rebirth.life && maps_parse(text, &line) == 0)
 			learn_vdso(&line);
+		frozen.line_count++;
+	}
 	return close_lines(&l, path, 0);
 }
 

@@ -3,8 +3,8 @@
  * Everything but memory itself, while all threads stand still: the records of
  * the process, its threads, objects and files.
  *
- * The order: what a thread alone can tell; descriptors, for plugins ask about
- * them; plugins; then mappings, when nothing maps or opens any more.
+ * The order: what a thread alone can tell; the process; descriptors; then
+ * mappings, when nothing maps or opens any more.
  */
 #define _GNU_SOURCE
 #include <sys/mman.h>
@@ -19,7 +19,7 @@
 #endif
 
 #define RECORDS_MAX (1ull << 30) /* of address space */
-#define RUNS_LEAST 65536u
+#define RUNS_LEAST 16384u
 
 /* ---- the process ---- */
 
@@ -313,7 +313,7 @@ static int open_writer(const char *status)
 		.records_max = RECORDS_MAX,
 		/* Every second page at worst, and a few for every area. The
 		 * kernel's numbers are rough. */
-		.runs_max = kib / 4 + 4 * 65536 + RUNS_LEAST,
+		.runs_max = kib / 4 + 4 * frozen.line_count + RUNS_LEAST,
 	};
 
 	/* What is shared with others counts too, only roughly here. */
@@ -327,6 +327,7 @@ static int open_writer(const char *status)
 		if (frozen.writer || options.records_max < 1u << 20)
 			break;
 		options.records_max /= 4; /* RLIMIT_AS */
+		options.threads = (options.threads + 1) / 2;
 	}
 	if (!frozen.writer)
 		return frozen_fail(-ENOMEM, "no memory for writing the image",
@@ -390,18 +391,18 @@ static int capture(void)
 	if (ret < 0)
 		return frozen_fail(ret, "reading the state of a thread: ",
 				   frozen_strerror(ret), NULL);
-	/* Which may move our own descriptors: before the writer has them. */
-	ret = fds_catch_up();
-	if (ret < 0 || (ret = open_writer(status)) < 0)
-		return ret;
-	if ((ret = note_exe()) < 0 ||
-	    (ret = areas_vdso()) < 0 || (ret = put_process(status)) < 0)
+	/* Ours are where they stay, so the writer may know them. */
+	ret = fds_make_way();
+	if (ret < 0 || (ret = areas_vdso()) < 0 ||
+	    (ret = open_writer(status)) < 0 || (ret = note_exe()) < 0 ||
+	    (ret = put_process(status)) < 0)
 		return ret;
 	put_threads();
 	put_cpu();
-	if ((ret = put_auxv()) < 0 || (ret = put_cwd()) < 0 ||
-	    (ret = fds_read()) < 0 || (ret = plugins_capture()) < 0 ||
-	    (ret = plugins_save()) < 0)
+	if ((ret = put_auxv()) < 0 || (ret = put_cwd()) < 0)
+		return ret;
+	if ((ret = plugins_capture()) < 0 || (ret = fds_catch_up()) < 0 ||
+	    (ret = fds_read()) < 0 || (ret = plugins_save()) < 0)
 		return ret;
 	fds_records();
 	put_bytes(IMAGE_VDSO, (const void *)frozen_vdso.start,
@@ -418,8 +419,10 @@ static int capture(void)
 
 int capture_enter(struct service_message *m)
 {
-	int ret = frozen_memory_open();
+	int ret;
 
+	limits_lift();
+	ret = frozen_memory_open();
 	if (ret == 0)
 		ret = capture();
 	if (ret < 0) {
@@ -437,6 +440,7 @@ int capture_enter(struct service_message *m)
 void capture_leave(int ret)
 {
 	(void)ret;
+	limits_lower();
 	plugins_leave();
 	if (frozen.writer)
 		image_writer_close(frozen.writer);

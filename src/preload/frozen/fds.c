@@ -11,7 +11,6 @@
  */
 #define _GNU_SOURCE
 #include <linux/kcmp.h>
-#include <sys/resource.h>
 #include <sys/stat.h>
 
 #include "preload/frozen/frozen.h"
@@ -194,14 +193,6 @@ static int catch_up(const struct fd_list *theirs, int tid)
 	long ret;
 	size_t i;
 
-	for (i = 0; i < FROZEN_FDS_OWN; i++) {
-		if (frozen.fds[i] < 0 || !contains(theirs, frozen.fds[i]))
-			continue;
-		/* Closed by what is fetched into its place. */
-		ret = move_away(&frozen.fds[i], theirs);
-		if (ret < 0)
-			return (int)ret;
-	}
 	for (i = 0; i < theirs->count; i++) {
 		int fd = theirs->fds[i];
 
@@ -222,25 +213,6 @@ static int catch_up(const struct fd_list *theirs, int tid)
 		    !contains(theirs, ours.fds[i]))
 			sys_close(ours.fds[i]);
 	return 0;
-}
-
-/* The limit may be below what is open; nobody but us runs. */
-static void limit_lift(struct rlimit *saved)
-{
-	struct rlimit lifted;
-
-	if (SYS_CALL(SYS_prlimit64, 0, RLIMIT_NOFILE, NULL, saved) < 0)
-		saved->rlim_cur = saved->rlim_max;
-	lifted = *saved;
-	lifted.rlim_cur = saved->rlim_max;
-	if (saved->rlim_cur != saved->rlim_max)
-		SYS_CALL(SYS_prlimit64, 0, RLIMIT_NOFILE, &lifted, NULL);
-}
-
-static void limit_lower(const struct rlimit *saved)
-{
-	if (saved->rlim_cur != saved->rlim_max)
-		SYS_CALL(SYS_prlimit64, 0, RLIMIT_NOFILE, saved, NULL);
 }
 
 /* A thread that has called unshare() has things of its own, which one image
@@ -273,21 +245,32 @@ static int all_share(int tid)
 
 static struct fd_list program_fds;
 
-int fds_catch_up(void)
+static int make_way(const struct fd_list *theirs)
 {
-	struct rlimit saved;
+	int i, ret = 0;
+
+	for (i = 0; i < FROZEN_FDS_OWN && ret == 0; i++)
+		if (frozen.fds[i] >= 0 && contains(theirs, frozen.fds[i]))
+			/* Closed by what is fetched into its place. */
+			ret = move_away(&frozen.fds[i], theirs);
+	return ret;
+}
+
+int fds_make_way(void)
+{
 	int tid = parked_tid();
 	int ret = all_share(tid);
 
+	if (ret == 0)
+		ret = list_fds(tid, &program_fds);
 	if (ret < 0)
 		return ret;
-	ret = list_fds(tid, &program_fds);
-	if (ret < 0)
-		return ret;
-	limit_lift(&saved);
-	ret = catch_up(&program_fds, tid);
-	limit_lower(&saved);
-	return ret;
+	return make_way(&program_fds);
+}
+
+int fds_catch_up(void)
+{
+	return catch_up(&program_fds, parked_tid());
 }
 
 /* ---- reading them ---- */

@@ -105,6 +105,7 @@ struct frozen {
 	/* Of the process; see areas.c, files.c, fds.c. */
 	struct frozen_area *areas;
 	uint32_t area_count, area_max;
+	uint32_t line_count;	/* of maps, before we looked closer */
 	struct frozen_file *files;
 	uint32_t file_count, file_max;
 	struct ckpt_fd *descriptors;
@@ -170,15 +171,22 @@ int link_expect(uint32_t type, struct service_message *m);
 int capture_enter(struct service_message *m);
 void capture_leave(int ret);
 
+/* ---- limits.c ---- */
+void limits_lift(void);
+void limits_lower(void);
+void limits_forget(void);
+
 /* ---- plugin.c ---- */
-int plugins_capture(void);
+int plugins_capture(void); /* under the program's own limits */
 int plugins_save(void);	  /* one record for each description */
 void plugins_leave(void);
 int plugins_revive(const char **what);
 
 /* ---- fds.c ---- */
-/* Our descriptor table is the copy of a moment before all were parked:
- * makes it the program's again. */
+/* Our descriptor table is the copy of a moment before all were parked. Moves
+ * our own away from what is the program's by now ... */
+int fds_make_way(void);
+/* ... and makes all others the program's. */
 int fds_catch_up(void);
 int fds_read(void);
 int fds_records(void);
@@ -194,7 +202,7 @@ int files_stat(int fd, struct ckpt_stat *st);
 void files_records(void);
 
 /* ---- areas.c ---- */
-int areas_vdso(void);	 /* fills frozen_vdso */
+int areas_vdso(void);	 /* fills frozen_vdso, counts lines */
 int areas_read(void);
 int areas_detail(void);	 /* what only smaps tells, of this very process */
 int areas_files(void);

@@ -11,6 +11,42 @@ static int lost(long ret)
 	return frozen_fail(ret ? (int)ret : -EPIPE, "the agent has gone", NULL);
 }
 
+static void close_all(int *fds, int count)
+{
+	while (count-- > 0)
+		sys_close(fds[count]);
+}
+
+/* BEGIN brings two, and more are opened for a moment. Where the program has
+ * taken all numbers there are, some of our copies go: fds_catch_up() fetches
+ * them again. */
+static void make_room(int fd)
+{
+	int spare[4], count = 0;
+
+	while (count < 4 &&
+	       (spare[count] = (int)sys_fcntl(fd, F_DUPFD_CLOEXEC, 0)) >= 0)
+		count++;
+	if (count < 4)
+		SYS_CALL(SYS_close_range, 0, 7 < fd ? 7 : fd - 1, 0);
+	close_all(spare, count);
+}
+
+static long open_socket(void)
+{
+	long fd = SYS_CALL(SYS_socket, AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC,
+			   0);
+
+	if (fd == -EMFILE) {
+		SYS_CALL(SYS_close_range, 0, 7, 0);
+		fd = SYS_CALL(SYS_socket, AF_UNIX,
+			      SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
+	} else if (fd > 0) {
+		make_room((int)fd);
+	}
+	return fd;
+}
+
 int link_connect(void)
 {
 	struct sockaddr_un address = {.sun_family = AF_UNIX};
@@ -23,7 +59,7 @@ int link_connect(void)
 	if (path.error)
 		return frozen_fail(path.error, preload.runtime_dir,
 				   ": too long for a socket", NULL);
-	fd = SYS_CALL(SYS_socket, AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
+	fd = open_socket();
 	if (fd < 0)
 		return frozen_fail((int)fd, "socket: ",
 				   frozen_strerror((int)fd), NULL);
@@ -65,12 +101,6 @@ int link_send(int socket, struct service_message *m, uint32_t type,
 		ret = SYS_CALL(SYS_sendmsg, socket, &message, MSG_NOSIGNAL);
 	} while (ret == -EINTR);
 	return ret < 0 ? (int)ret : 0;
-}
-
-static void close_all(int *fds, int count)
-{
-	while (count-- > 0)
-		sys_close(fds[count]);
 }
 
 /* BEGIN brings the image's descriptor and the writer's socket. */

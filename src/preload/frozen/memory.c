@@ -6,6 +6,7 @@
  */
 #define _GNU_SOURCE
 #include <sys/mman.h>
+#include <sys/resource.h>
 
 #include "preload/frozen/frozen.h"
 
@@ -29,9 +30,18 @@ static int refused(long ret)
 	return ret < 0 && ret >= -4095;
 }
 
+/* Where there is a limit that cannot be lifted, the writer needs some, too. */
+static int is_scarce(void)
+{
+	struct rlimit limit;
+
+	return SYS_CALL(SYS_prlimit64, 0, RLIMIT_AS, NULL, &limit) == 0 &&
+	       limit.rlim_cur != RLIM_INFINITY;
+}
+
 int frozen_memory_open(void)
 {
-	uint64_t size = SCRATCH_MOST;
+	uint64_t size = is_scarce() ? SCRATCH_LEAST : SCRATCH_MOST;
 	long at = map(size);
 
 	while (refused(at) && size > SCRATCH_LEAST) {

@@ -36,6 +36,7 @@ struct ckpt_record {
 
 static struct ckpt_record body;
 static uint32_t captured; /* savers whose capture() has been called */
+static int capturing;
 
 static int body_open(void)
 {
@@ -66,7 +67,11 @@ static int body_grow(size_t least)
 
 	while (size < least)
 		size *= 2;
+	/* capture() runs under the program's own limits. */
+	limits_lift();
 	at = SYS_CALL(SYS_mremap, body.data, body.size, size, MREMAP_MAYMOVE);
+	if (capturing)
+		limits_lower();
 	if (at < 0 && at >= -4095)
 		return (int)at;
 	body.data = (unsigned char *)at;
@@ -115,6 +120,8 @@ int plugins_capture(void)
 	int ret = body_open();
 	size_t i;
 
+	limits_lower();
+	capturing = 1;
 	for (i = 0; i < SAVERS && ret == 0; i++) {
 		captured = (uint32_t)i + 1;
 		if (!savers[i]->capture)
@@ -130,6 +137,8 @@ int plugins_capture(void)
 		else if (body.length)
 			emit(savers[i]->kind, NULL);
 	}
+	capturing = 0;
+	limits_lift();
 	body_close();
 	return ret;
 }

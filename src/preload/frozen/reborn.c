@@ -52,6 +52,7 @@ static void start_afresh(void)
 	copy_text(preload.computation, sizeof(preload.computation),
 		  preload_rebirth.computation);
 	preload.pid = sys_getpid();
+	limits_forget();
 }
 
 static void join(void)

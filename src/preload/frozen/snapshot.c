@@ -13,6 +13,7 @@
 #include <linux/sched.h>
 #include <poll.h>
 #include <signal.h>
+#include <sys/prctl.h>
 #include <sys/wait.h>
 
 #include "preload/frozen/frozen.h"
@@ -176,16 +177,24 @@ static int fork_writer(struct child *c, int *refused)
 
 static int write_parked(struct child *c)
 {
-	int ret = child_start(c, CLONE_VM);
+	/* It reads files of /proc that are root's when this is 0. */
+	long dumpable = SYS_CALL(SYS_prctl, PR_GET_DUMPABLE, 0, 0, 0, 0);
+	int ret;
 
+	if (dumpable == 0)
+		SYS_CALL(SYS_prctl, PR_SET_DUMPABLE, 1, 0, 0, 0);
+	ret = child_start(c, CLONE_VM);
 	if (ret == 0) {
 		ret = await_written(c);
 		sys_close(c->verdicts);
-		return ret;
+	} else {
+		c->job = (struct writer_job){.verdict = -1};
+		arch_on_stack((char *)c->stack + STACK, writer_main, &c->job);
+		ret = c->job.status;
 	}
-	c->job = (struct writer_job){.verdict = -1};
-	arch_on_stack((char *)c->stack + STACK, writer_main, &c->job);
-	return c->job.status;
+	if (dumpable == 0)
+		SYS_CALL(SYS_prctl, PR_SET_DUMPABLE, 0, 0, 0, 0);
+	return ret;
 }
 
 int snapshot_enter(struct service_message *m)

@@ -5,8 +5,10 @@
  * table, a stack in .bss and a block of words in place of libc's TLS.
  */
 #define _GNU_SOURCE
+#include <errno.h>
 #include <linux/futex.h>
 #include <linux/sched.h>
+#include <sys/resource.h>
 #include <time.h>
 
 #include "preload/handler/arch/self.h"
@@ -40,6 +42,24 @@ static void run(void *request)
 	stop_store(&stop.owner, 0);
 }
 
+/* The user has as many processes as the program has limited itself to: once
+ * more with the limit as far up as it goes, for that one call. */
+static long clone_beyond_limit(const struct sys_clone_args *c, uint32_t request)
+{
+	struct rlimit limit, most;
+	long ret;
+
+	if (SYS_CALL(SYS_prlimit64, 0, RLIMIT_NPROC, NULL, &limit) < 0 ||
+	    limit.rlim_cur == limit.rlim_max)
+		return -EAGAIN;
+	most = limit;
+	most.rlim_cur = most.rlim_max;
+	SYS_CALL(SYS_prlimit64, 0, RLIMIT_NPROC, &most, NULL);
+	ret = sys_thread_clone(c, run, (void *)(uintptr_t)request);
+	SYS_CALL(SYS_prlimit64, 0, RLIMIT_NPROC, &limit, NULL);
+	return ret;
+}
+
 int service_start(uint32_t request)
 {
 	struct sys_clone_args c = {
@@ -58,6 +78,8 @@ int service_start(uint32_t request)
 	stop.service.tls[2] = stop.service.tls[0];
 	stop.service.tls[5] = 0x5bd1e9955bd1e900;
 	ret = sys_thread_clone(&c, run, (void *)(uintptr_t)request);
+	if (ret == -EAGAIN)
+		ret = clone_beyond_limit(&c, request);
 	return ret < 0 ? (int)ret : 0;
 }
 
