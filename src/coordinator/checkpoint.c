@@ -208,8 +208,10 @@ static void failed(void)
 	char text[sizeof(now.reason) + 64];
 	json_t *data;
 
-	/* Agents remove what they made; what a dead one left is ours to. */
-	if (now.path[0])
+	/* Agents remove what they made; what a dead one left is ours to. A
+	 * commit that our abort came too late for stays: older ones may have
+	 * been pruned for it. */
+	if (now.path[0] && !generation_committed(now.path))
 		generation_remove(now.path);
 	snprintf(text, sizeof(text), "checkpoint failed: %s\n", now.reason);
 	data = json_pack("{s:b, s:o}", "ok", 0, "error", wire_text(now.reason));
