@@ -8,13 +8,8 @@
 #define AGENT_CHECKPOINT_H
 
 #include <jansson.h>
-#include <sys/types.h>
 
 #include "wire/phases.h"
-#include "wire/service.h"
-
-struct member;
-struct service;
 
 /* From the coordinator. */
 void checkpoint_prepare(const json_t *body);
@@ -23,14 +18,6 @@ void checkpoint_abort(const json_t *body);
 /* The coordinator is gone: what is not being committed is aborted. */
 void checkpoint_orphaned(void);
 
-/* From the group. */
-void checkpoint_hello(struct service *service,
-		      const struct service_hello *hello);
-void checkpoint_member_died(struct member *m);
-
 int checkpoint_busy(void);
-int checkpoint_is_writer(pid_t pid);
-/* The phase under way, PHASE_IDLE if none. */
-enum wire_phase checkpoint_now(void);
 
 #endif

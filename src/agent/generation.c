@@ -16,6 +16,7 @@
 #include <xxhash.h>
 
 #include "agent/agent.h"
+#include "agent/worker.h"
 #include "image/format.h"
 #include "util/log.h"
 
@@ -357,8 +358,7 @@ static void names_note(const json_t *value, json_t *used)
 			json_object_set_new(used, text, json_true());
 		break;
 	case JSON_ARRAY:
-		json_array_foreach(value, i, inner)
-			names_note(inner, used);
+		json_array_foreach(value, i, inner) names_note(inner, used);
 		break;
 	case JSON_OBJECT:
 		json_object_foreach((json_t *)value, key, inner)
@@ -444,8 +444,9 @@ int generation_commit(struct generation *g, const json_t *manifest,
 	    fsync(g->parent_fd) < 0)
 		return failed(g, -errno, "cannot sync %s", g->parent);
 	ret = generation_text_write(g->fd, MANIFEST_TMP, manifest);
-	if (ret == 0 &&
-	    renameat(g->fd, MANIFEST_TMP, g->fd, MANIFEST) < 0)
+	if (ret == 0 && worker_cancelled())
+		ret = -ECANCELED; /* the last moment to say no */
+	if (ret == 0 && renameat(g->fd, MANIFEST_TMP, g->fd, MANIFEST) < 0)
 		ret = -errno;
 	if (ret == 0 && fsync(g->fd) < 0)
 		ret = -errno;

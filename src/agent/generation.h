@@ -12,9 +12,9 @@
 #include <stdint.h>
 
 struct generation {
-	char dir[PATH_MAX];    /* .../ckpt-NAME-ID/gen-000007 */
-	char parent[PATH_MAX]; /* .../ckpt-NAME-ID */
-	const char *name;      /* gen-000007, in dir */
+	char dir[PATH_MAX];	     /* .../ckpt-NAME-ID/gen-000007 */
+	char parent[PATH_MAX];	     /* .../ckpt-NAME-ID */
+	const char *name;	     /* gen-000007, in dir */
 	int fd, parent_fd, store_fd; /* -1: not open */
 	char why[PATH_MAX + 256];
 };
@@ -27,8 +27,7 @@ int generation_space(struct generation *g, uint64_t memory, int compressed);
 
 /* An image being written: a file without a name where the file system can,
  * else NAME.tmp. Returns a descriptor. (Event loop: does not block long.) */
-int generation_image_create(struct generation *g, const char *name,
-			    int *named);
+int generation_image_create(struct generation *g, const char *name, int *named);
 /* It is complete: checks the header against the hash, gives it its name. */
 int generation_image_keep(struct generation *g, int fd, const char *name,
 			  int named, uint64_t header_hash);

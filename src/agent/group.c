@@ -38,8 +38,8 @@ static int folder_open(void)
 
 	if (mkdir(agent.group_dir, 0700) < 0 && errno != EEXIST)
 		return refuse(-errno, "cannot create the group's folder");
-	agent.dir_fd = open(agent.group_dir, O_RDONLY | O_DIRECTORY |
-						     O_NOFOLLOW | O_CLOEXEC);
+	agent.dir_fd = open(agent.group_dir,
+			    O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 	if (agent.dir_fd < 0)
 		return refuse(-errno, "cannot open the group's folder");
 	if (fstat(agent.dir_fd, &st) < 0)
@@ -96,10 +96,9 @@ static int lock_take(void)
 	int ret = 0;
 
 	for (int tries = 0; tries < 1000; tries++) {
-		agent.lock_fd = openat(agent.dir_fd, LOCK,
-				       O_RDWR | O_CREAT | O_CLOEXEC |
-					       O_NOFOLLOW,
-				       0600);
+		agent.lock_fd =
+			openat(agent.dir_fd, LOCK,
+			       O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
 		if (agent.lock_fd < 0 && errno == ENOENT) {
 			/* A leaving agent has removed the folder under us. */
 			close(agent.dir_fd);
@@ -152,8 +151,8 @@ static int registry_open(void)
 		return refuse(-errno, "cannot create the registry");
 	if (ftruncate(fd, REGISTRY_SIZE) < 0)
 		ret = -errno;
-	registry = mmap(NULL, REGISTRY_SIZE, PROT_READ | PROT_WRITE,
-			MAP_SHARED, fd, 0);
+	registry = mmap(NULL, REGISTRY_SIZE, PROT_READ | PROT_WRITE, MAP_SHARED,
+			fd, 0);
 	if (!ret && registry == MAP_FAILED)
 		ret = -errno;
 	close(fd);

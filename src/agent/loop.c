@@ -108,8 +108,8 @@ static void timers_fire(void)
 void loop_run(void (*idle)(void))
 {
 	while (!loop.ended) {
-		loop.count = epoll_wait(loop.fd, loop.batch, BATCH,
-					timeout_ms());
+		loop.count =
+			epoll_wait(loop.fd, loop.batch, BATCH, timeout_ms());
 		for (int i = 0; i < loop.count; i++) {
 			struct loop_source *source = loop.batch[i].data.ptr;
 

@@ -140,9 +140,8 @@ static void idle(void)
 	members_scan();
 	if (checkpoint_busy())
 		return;
-	if (!life.leaving &&
-	    (members_count() > 0 || life.guests || life.first_awaited ||
-	     rebirth_busy()))
+	if (!life.leaving && (members_count() > 0 || life.guests ||
+			      life.first_awaited || rebirth_busy()))
 		return;
 	loop_end();
 }
@@ -206,7 +205,8 @@ static const struct option options[] = {
 static void usage(void)
 {
 	puts("usage: ckpt_agent --group-dir DIR --coordinator HOST:PORT\n"
-	     "                  --computation ID [--ready-fd N] [--for-pid PID]\n"
+	     "                  --computation ID [--ready-fd N] [--for-pid "
+	     "PID]\n"
 	     "                  [--capsule] [--expect N] [--life N]\n"
 	     "\n"
 	     "Looks after the processes of one host group. Started by\n"

@@ -14,7 +14,7 @@
 #include <unistd.h>
 
 #include "agent/agent.h"
-#include "agent/checkpoint.h"
+#include "agent/now.h"
 #include "agent/proc.h"
 #include "agent/rebirth.h"
 #include "wire/peer.h"
@@ -115,7 +115,7 @@ static void member_died(struct loop_source *source, uint32_t events)
 	 * we might think that nobody is left. */
 	members_scan();
 	log_line("process %d (%s) has ended", m->pid, m->program);
-	checkpoint_member_died(m);
+	part_member_died(m);
 	rebirth_member_died(m);
 	member_forget(m);
 	agent_check_end();
@@ -259,7 +259,8 @@ static uint64_t age(const struct proc_stat *stat)
 
 	clock_gettime(CLOCK_BOOTTIME, &now);
 	ns = (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
-	born = stat->start_time * (1000000000u / (uint64_t)sysconf(_SC_CLK_TCK));
+	born = stat->start_time *
+	       (1000000000u / (uint64_t)sysconf(_SC_CLK_TCK));
 	return ns > born ? ns - born : 0;
 }
 
@@ -268,7 +269,7 @@ static int is_writer(pid_t pid)
 	for (struct member *m = members.first; m; m = m->next)
 		if (m->slot && m->slot->writer == pid)
 			return 1;
-	return checkpoint_is_writer(pid);
+	return writer_is(pid);
 }
 
 /* Has a slot, or the library is in: does it answer pokes? */
@@ -290,8 +291,7 @@ static void look_at_child(pid_t pid, void *data)
 	struct member *m = members_find(pid);
 	int pidfd, sign;
 
-	if (m || is_writer(pid) || pid == getpid() ||
-	    pid == agent.init)
+	if (m || is_writer(pid) || pid == getpid() || pid == agent.init)
 		return; /* members are walked by themselves */
 	if (proc_stat(pid, 0, &stat) < 0 || stat.state == 'Z' ||
 	    stat.state == 'X' || proc_status(pid, &status) < 0)
@@ -356,7 +356,7 @@ void members_kill(void)
 			    0) < 0 &&
 		    errno != ESRCH)
 			log_line("cannot kill process %d (%s): %s", m->pid,
-				  m->program, strerror(errno));
+				 m->program, strerror(errno));
 }
 
 json_t *members_report(void)
@@ -372,12 +372,11 @@ json_t *members_report(void)
 			continue;
 		state[0] = stat.state;
 		json_array_append_new(
-			list,
-			json_pack("{s:i, s:i, s:o, s:s, s:i, s:I}", "pid",
-				  (int)m->pid, "ppid", (int)stat.ppid,
-				  "program", wire_text(stat.comm), "state",
-				  state, "threads", stat.threads, "rss",
-				  (json_int_t)stat.rss));
+			list, json_pack("{s:i, s:i, s:o, s:s, s:i, s:I}", "pid",
+					(int)m->pid, "ppid", (int)stat.ppid,
+					"program", wire_text(stat.comm),
+					"state", state, "threads", stat.threads,
+					"rss", (json_int_t)stat.rss));
 	}
 	return list;
 }

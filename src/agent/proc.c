@@ -253,8 +253,8 @@ void proc_describe(pid_t pid, char *text, size_t size)
 	if (status.tracer && stat.state != 't') {
 		size_t length = strlen(text);
 
-		snprintf(text + length, size - length,
-			 ", traced by process %d", status.tracer);
+		snprintf(text + length, size - length, ", traced by process %d",
+			 status.tracer);
 	}
 }
 

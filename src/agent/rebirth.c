@@ -12,8 +12,8 @@
 #include "agent/uplink.h"
 #include "util/log.h"
 
-#define RESUME_MS 60000	 /* without word from the coordinator: go anyway */
-#define COME_MS 600000	 /* for all to come; a restart of much memory is slow */
+#define RESUME_MS 60000 /* without word from the coordinator: go anyway */
+#define COME_MS 600000	/* for all to come; a restart of much memory is slow */
 
 struct reborn {
 	struct reborn *next;
@@ -23,7 +23,7 @@ struct reborn {
 
 static struct {
 	int busy;
-	int complete;  /* all have come */
+	int complete; /* all have come */
 	int failed;
 	unsigned came; /* of agent.expect */
 	struct reborn *list;
@@ -102,12 +102,12 @@ static void come_late(struct loop_timer *timer)
 void rebirth_report(void)
 {
 	if (rebirth.busy && rebirth.complete)
-		uplink_say(WIRE_RESTARTED, json_pack("{s:i}", "processes",
-						     (int)rebirth.came));
+		uplink_say(WIRE_RESTARTED,
+			   json_pack("{s:i}", "processes", (int)rebirth.came));
 }
 
-static void said(struct service *service,
-		 const struct service_message *message, int fd)
+static void said(struct service *service, const struct service_message *message,
+		 int fd)
 {
 	struct reborn *r = service->data;
 

@@ -10,7 +10,7 @@
 #include <unistd.h>
 
 #include "agent/agent.h"
-#include "agent/checkpoint.h"
+#include "agent/now.h"
 #include "agent/rebirth.h"
 #include "util/log.h"
 
@@ -192,13 +192,13 @@ static void greeting(struct service *service,
 		close(fd);
 	if (hello->version != SERVICE_VERSION) {
 		log_line("process %d speaks version %u, we speak %u",
-			  service->pid, hello->version, SERVICE_VERSION);
+			 service->pid, hello->version, SERVICE_VERSION);
 		service_close(service);
 		return;
 	}
 	switch (message->type) {
 	case SERVICE_HELLO:
-		checkpoint_hello(service, hello);
+		part_hello(service, hello);
 		break;
 	case SERVICE_REBORN:
 		rebirth_hello(service, hello);
@@ -210,7 +210,7 @@ static void greeting(struct service *service,
 		break;
 	default:
 		log_line("process %d began with message %u", service->pid,
-			  message->type);
+			 message->type);
 		service_close(service);
 	}
 }

@@ -36,8 +36,8 @@ struct known {
 };
 
 static struct {
-	int fd;		  /* the folder; the generation's */
-	dev_t dev;	  /* which folder the index is of */
+	int fd;	   /* the folder; the generation's */
+	dev_t dev; /* which folder the index is of */
 	ino_t ino;
 	struct known *known;
 	size_t count, room;
@@ -136,14 +136,14 @@ void store_save(void)
 		const struct known *k = &store.known[i];
 
 		if (is_there(k->name, k->size))
-			json_array_append_new(
-				files,
-				json_pack("[I, I, I, I, I, s]",
-					  (json_int_t)k->dev,
-					  (json_int_t)k->ino,
-					  (json_int_t)k->size,
-					  (json_int_t)k->mtime,
-					  (json_int_t)k->ctime, k->name));
+			json_array_append_new(files,
+					      json_pack("[I, I, I, I, I, s]",
+							(json_int_t)k->dev,
+							(json_int_t)k->ino,
+							(json_int_t)k->size,
+							(json_int_t)k->mtime,
+							(json_int_t)k->ctime,
+							k->name));
 	}
 	index = json_pack("{s:i, s:o}", "version", 1, "files", files);
 	ret = generation_text_write(store.fd, INDEX_TMP, index);
@@ -241,8 +241,7 @@ static int copy_create(struct store_file *file)
 	return fd < 0 ? -errno : fd;
 }
 
-static int write_at(int fd, const unsigned char *data, size_t length,
-		    off_t at)
+static int write_at(int fd, const unsigned char *data, size_t length, off_t at)
 {
 	while (length > 0) {
 		ssize_t n = pwrite(fd, data, length, at);
@@ -257,8 +256,7 @@ static int write_at(int fd, const unsigned char *data, size_t length,
 }
 
 /* [from, to) as it is in `in`; to: -1 no copy, only the hash. */
-static int take_data(int in, int out, off_t from, off_t to,
-		     XXH3_state_t *hash)
+static int take_data(int in, int out, off_t from, off_t to, XXH3_state_t *hash)
 {
 	while (from < to) {
 		size_t want = to - from < PIECE ? (size_t)(to - from) : PIECE;

@@ -21,9 +21,9 @@ struct store_file {
 	struct store_file *next;
 	uint64_t dev, ino, size; /* as the sender saw them */
 	int64_t mtime;
-	int now; /* somebody may be writing it: neither trust nor feed the
+	int now;   /* somebody may be writing it: neither trust nor feed the
 		  * index */
-	int fd;	 /* the sender's; store_copy() closes it */
+	int fd;	   /* the sender's; store_copy() closes it */
 	int state; /* the owner's */
 
 	char name[STORE_NAME];

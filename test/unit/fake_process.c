@@ -123,15 +123,15 @@ static int call(const struct fake *fake)
 	return fd;
 }
 
-static void say(int to, enum service_type type, const void *body,
-		size_t length, int fd)
+static void say(int to, enum service_type type, const void *body, size_t length,
+		int fd)
 {
 	union {
 		struct cmsghdr head;
 		char space[CMSG_SPACE(sizeof(int))];
 	} control = {0};
-	struct service_message message = {
-		.type = type, .length = (uint32_t)(HEAD + length)};
+	struct service_message message = {.type = type,
+					  .length = (uint32_t)(HEAD + length)};
 	struct iovec part = {&message, HEAD + length};
 	struct msghdr packet = {.msg_iov = &part, .msg_iovlen = 1};
 
@@ -193,8 +193,8 @@ static void write_image(const struct fake *fake, int image, int agent)
 		return;
 	}
 	say(agent, SERVICE_WROTE, &wrote, sizeof(wrote), -1);
-	h.header_hash = XXH3_64bits(&h, offsetof(struct image_header,
-						 header_hash));
+	h.header_hash =
+		XXH3_64bits(&h, offsetof(struct image_header, header_hash));
 	if (ftruncate(image, 8192) < 0 ||
 	    pwrite(image, &h, sizeof(h), 0) != sizeof(h)) {
 		struct service_failed failed = {.phase = PHASE_WRITE,

@@ -21,7 +21,7 @@ struct fake {
 	int spawns;		/* has a child without a slot */
 	const char *file;	/* to be stored */
 	int file_now;
-	unsigned reborn;	/* say REBORN with this life, at the start */
+	unsigned reborn; /* say REBORN with this life, at the start */
 };
 
 /* Forks it; returns when its slot is LIVE. It counts in a loop and ends by

@@ -45,9 +45,18 @@ static struct {
 static void agent_start(const char *option, const char *value)
 {
 	char path[4096], log[256], line[256];
-	char *argv[] = {"ckpt_agent", "--group-dir", world.group_dir,
-			"--coordinator", world.address, "--computation", ID,
-			"--ready-fd", "3", (char *)option, (char *)value, NULL};
+	char *argv[] = {"ckpt_agent",
+			"--group-dir",
+			world.group_dir,
+			"--coordinator",
+			world.address,
+			"--computation",
+			ID,
+			"--ready-fd",
+			"3",
+			(char *)option,
+			(char *)value,
+			NULL};
 	int ret;
 
 	snprintf(path, sizeof(path), "%s/ckpt_agent", getenv("CKPT_BUILD"));
@@ -103,8 +112,8 @@ static void setup(void)
 	listen(world.listener, 8);
 	getsockname(world.listener, (struct sockaddr *)&here, &length);
 	port = ntohs(here.sin_port);
-	ck_assert_int_eq(
-		util_cookie_make(port, world.cookie, err, sizeof(err)), 0);
+	ck_assert_int_eq(util_cookie_make(port, world.cookie, err, sizeof(err)),
+			 0);
 	snprintf(world.address, sizeof(world.address), "127.0.0.1:%d", port);
 	snprintf(world.group_dir, sizeof(world.group_dir), "%s/ckpt/" ID "-1",
 		 world.root);
@@ -156,15 +165,16 @@ static json_t *prepare_body(void)
 	world.generation++;
 	world.request++;
 	return json_pack("{s:i, s:i, s:s, s:s, s:s, s:i, s:i, s:i}", "request",
-			 world.request, "generation", world.generation, "dir", world.dir, "generation_dir", generation_dir(),
+			 world.request, "generation", world.generation, "dir",
+			 world.dir, "generation_dir", generation_dir(),
 			 "compress", "auto", "keep", 2, "stop_ms", 5000,
 			 "capture_ms", 1000);
 }
 
 static void say(enum wire_type type)
 {
-	wire_send(world.agent, type, json_pack("{s:i}", "request",
-					       world.request));
+	wire_send(world.agent, type,
+		  json_pack("{s:i}", "request", world.request));
 	ck_assert_int_eq(wire_flush(world.agent, WAIT_MS), 0);
 }
 
@@ -194,8 +204,10 @@ static const struct {
 	enum wire_phase phase;
 	enum wire_type type;
 } steps[] = {
-	{PHASE_STOP, WIRE_STOP},	 {PHASE_CAPTURE, WIRE_CAPTURE},
-	{PHASE_SNAPSHOT, WIRE_SNAPSHOT}, {PHASE_RELEASE, WIRE_RELEASE},
+	{PHASE_STOP, WIRE_STOP},
+	{PHASE_CAPTURE, WIRE_CAPTURE},
+	{PHASE_SNAPSHOT, WIRE_SNAPSHOT},
+	{PHASE_RELEASE, WIRE_RELEASE},
 };
 
 /* All that is asked before `last`, and its answers. */
@@ -378,7 +390,7 @@ START_TEST(files_stored)
 }
 END_TEST
 
-static const char *const phases[] = {"", "prepare", "stop", "capture",
+static const char *const phases[] = {"",	 "prepare", "stop",  "capture",
 				     "snapshot", "release", "write", "commit"};
 
 START_TEST(process_fails)

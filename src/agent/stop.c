@@ -1,0 +1,135 @@
+/* SPDX-License-Identifier: MIT */
+/* STOP: everybody is poked, and again, until everybody has parked and nobody
+ * new has come meanwhile. */
+#include <errno.h>
+#include <stddef.h>
+
+#include "agent/agent.h"
+#include "agent/members.h"
+#include "agent/now.h"
+#include "agent/poke.h"
+#include "agent/proc.h"
+
+#define TICK_MS 5	   /* how often STOP looks again, at first */
+#define POKE_MS 20	   /* no HELLO so soon after a poke: poke again */
+#define POKE_MAX_MS 1000   /* the interval doubles up to this */
+#define HELD_NS 2000000000 /* a process stopped for so long will stay so */
+
+static uint64_t poke_interval_ms(unsigned pokes)
+{
+	uint64_t ms = POKE_MS;
+
+	while (pokes-- > 1 && ms < POKE_MAX_MS)
+		ms *= 2;
+	return ms < POKE_MAX_MS ? ms : POKE_MAX_MS;
+}
+
+static void part_poke(struct part *p)
+{
+	struct member *m = p->member;
+	int ret;
+
+	if (m->slot && __atomic_load_n(&m->slot->answered, __ATOMIC_ACQUIRE) ==
+			       now.number) {
+		int error = __atomic_load_n(&m->slot->error, __ATOMIC_ACQUIRE);
+
+		if (error)
+			ending_fail(p, error,
+				    "process %d (%s) could not start its "
+				    "service thread",
+				    p->pid, p->program);
+		return; /* it is on its way */
+	}
+	if (loop_now() < p->poke_due)
+		return;
+	ret = poke(m, now.number, p->pokes);
+	if (ret == POKE_SENT) {
+		p->pokes++;
+		p->poke_due = loop_now() + poke_interval_ms(p->pokes) * 1000000;
+	} else if (ret < 0) {
+		ending_fail(p, ret, "cannot signal process %d (%s)", p->pid,
+			    p->program);
+	} else if (m->held_since && loop_now() - m->held_since > HELD_NS) {
+		char what[256];
+
+		proc_describe(p->pid, what, sizeof(what));
+		ending_fail(p, 0, "process %d (%s) %s", p->pid, p->program,
+			    what);
+	}
+}
+
+int stop_gather(void)
+{
+	struct members_stranger stranger;
+	int pending = 0, more = 0;
+
+	if (members_stranger(now.phase_began, &pending, &stranger) &&
+	    !now.ignore_foreign) {
+		ending_fail(NULL, 0,
+			    "process %d (%s), started meanwhile, %s; end it, "
+			    "or allow it with --ignore-foreign",
+			    stranger.pid, stranger.program, stranger.why);
+		return 1;
+	}
+	for (struct member *m = members_first(); m; m = m->next)
+		if (!m->part) {
+			more = 1;
+			if (!part_add(m))
+				ending_fail(NULL, -ENOMEM, "process %d",
+					    m->pid);
+		}
+	return more || pending;
+}
+
+static void stop_tick(struct loop_timer *timer)
+{
+	checkpoint_advance();
+	if (now.phase_done)
+		return;
+	for (struct part *p = now.parts; p && now.state == RUNNING; p = p->next)
+		if (p->state == PART_WAITING && p->member)
+			part_poke(p);
+	if (now.state != RUNNING)
+		return;
+	if (loop_now() - now.phase_began > 200000000)
+		now.tick_ms = 10 * TICK_MS;
+	loop_timer_set(timer, now.tick_ms);
+}
+
+void stop_begin(void)
+{
+	struct registry_header *registry = agent.registry;
+
+	proc_clocks_forget();
+	members_scan();
+	for (struct member *m = members_first(); m; m = m->next) {
+		m->held_since = 0;
+		if (!part_add(m)) {
+			ending_fail(NULL, -ENOMEM, "process %d", m->pid);
+			return;
+		}
+	}
+	now.number = ++registry->last_request;
+	if (now.number == 0)
+		now.number = ++registry->last_request;
+	__atomic_store_n(&registry->request, now.number, __ATOMIC_SEQ_CST);
+	checkpoint_deadline(now.stop_ms);
+	now.tick_ms = TICK_MS;
+	now.tick.fire = stop_tick;
+	stop_tick(&now.tick);
+}
+
+uint32_t stop_parking_ms(void)
+{
+	uint64_t gone = (loop_now() - now.phase_began) / 1000000;
+	uint64_t left = gone < now.stop_ms ? now.stop_ms - gone : 0;
+
+	/* It knows which thread is late, we only which process: first it. */
+	left -= left / 10 < 500 ? left / 10 : 500;
+	return left > 0 ? (uint32_t)left : 1;
+}
+
+void stop_request_clear(void)
+{
+	__atomic_store_n(&agent.registry->request, 0, __ATOMIC_SEQ_CST);
+}
