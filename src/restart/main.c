@@ -34,7 +34,7 @@ int main(int argc, char **argv)
 	ids_choose(&job);
 	files_decide(&job);
 	descriptors_check(&job);
-	if (options.verify)
+	if (options.verify && !options.lazy)
 		images_verify_blocks(&job);
 	watch_decide_place(&job);
 	coordinator_attach(&job);

@@ -31,6 +31,8 @@ static const char help[] =
 	"  -d, --ckptdir DIR       where further checkpoints go\n"
 	"  -i, --interval SECONDS  checkpoint that often (CKPT_INTERVAL)\n"
 	"      --capsule WHEN      auto (default), always or never (CKPT_CAPSULE)\n"
+	"      --lazy              run at once; uncompressed memory is read from the image\n"
+	"                          when the program touches it (CKPT_LAZY)\n"
 	"      --no-verify         do not check every block before the start\n"
 	"      --quiet             say nothing but errors\n"
 	"      --help, --version\n"
@@ -42,6 +44,7 @@ enum {
 	OPTION_FILES,
 	OPTION_CAPSULE,
 	OPTION_NO_VERIFY,
+	OPTION_LAZY,
 	OPTION_QUIET,
 	OPTION_HELP,
 	OPTION_VERSION,
@@ -55,6 +58,7 @@ static const struct option long_options[] = {
 	{"interval", required_argument, NULL, 'i'},
 	{"capsule", required_argument, NULL, OPTION_CAPSULE},
 	{"no-verify", no_argument, NULL, OPTION_NO_VERIFY},
+	{"lazy", no_argument, NULL, OPTION_LAZY},
 	{"quiet", no_argument, NULL, OPTION_QUIET},
 	{"help", no_argument, NULL, OPTION_HELP},
 	{"version", no_argument, NULL, OPTION_VERSION},
@@ -114,6 +118,8 @@ static void set_defaults(struct options *o)
 	value = getenv("CKPT_CAPSULE");
 	if (value && *value)
 		set_capsule(o, value);
+	value = getenv("CKPT_LAZY");
+	o->lazy = value && *value && strcmp(value, "0") != 0;
 	value = getenv("CKPT_INTERVAL");
 	if (value && *value)
 		o->interval = (int)util_number("CKPT_INTERVAL", value, 0,
@@ -142,6 +148,9 @@ static void take(struct options *o, int c)
 		break;
 	case OPTION_NO_VERIFY:
 		o->verify = 0;
+		break;
+	case OPTION_LAZY:
+		o->lazy = 1;
 		break;
 	case OPTION_QUIET:
 		say_quiet();

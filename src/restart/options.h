@@ -17,6 +17,7 @@ struct options {
 	uint64_t generation; /* 0: the newest */
 	int reopen;	     /* --files reopen */
 	int verify;	     /* check every block beforehand */
+	int lazy;	     /* memory is read when it is touched */
 	enum options_capsule capsule;
 };
 

@@ -414,7 +414,8 @@ void plan_run(struct ckpt_restore *r, const char *group_dir, int caps_keep)
 	bare->close_fds = plan.close_fds;
 	bare->fill_threads = threads;
 	bare->helper_tid = r->job->helper_tid;
-	bare->readahead = 1;
+	bare->lazy = (uint32_t)r->job->options->lazy;
+	bare->readahead = !bare->lazy;
 	bare->blocks = take_copy(&plan, p->reader.blocks,
 				 h->block_count * sizeof(struct image_block));
 	bare->block_count = h->block_count;
