@@ -35,19 +35,19 @@ enum {
 
 static const struct option long_options[] = {
 	UTIL_ATTACH_LONG,
-	{ "status", no_argument, NULL, 's' },
-	{ "list", no_argument, NULL, 'l' },
-	{ "checkpoint", no_argument, NULL, 'c' },
-	{ "bcheckpoint", no_argument, NULL, 'b' },
-	{ "kcheckpoint", no_argument, NULL, 'K' },
-	{ "interval", required_argument, NULL, 'i' },
-	{ "kill", no_argument, NULL, 'k' },
-	{ "quit", no_argument, NULL, 'q' },
-	{ "json", no_argument, NULL, OPTION_JSON },
-	{ "no-wait", no_argument, NULL, OPTION_NO_WAIT },
-	{ "help", no_argument, NULL, OPTION_HELP },
-	{ "version", no_argument, NULL, OPTION_VERSION },
-	{ NULL, 0, NULL, 0 },
+	{"status", no_argument, NULL, 's'},
+	{"list", no_argument, NULL, 'l'},
+	{"checkpoint", no_argument, NULL, 'c'},
+	{"bcheckpoint", no_argument, NULL, 'b'},
+	{"kcheckpoint", no_argument, NULL, 'K'},
+	{"interval", required_argument, NULL, 'i'},
+	{"kill", no_argument, NULL, 'k'},
+	{"quit", no_argument, NULL, 'q'},
+	{"json", no_argument, NULL, OPTION_JSON},
+	{"no-wait", no_argument, NULL, OPTION_NO_WAIT},
+	{"help", no_argument, NULL, OPTION_HELP},
+	{"version", no_argument, NULL, OPTION_VERSION},
+	{NULL, 0, NULL, 0},
 };
 
 static const char usage[] =
@@ -78,7 +78,7 @@ static struct {
 	int kill, wait, json;
 	long seconds;
 	int on_terminal; /* a line of progress stands there */
-} ask = { .wait = 1 };
+} ask = {.wait = 1};
 
 static void ask_for(enum wire_type type)
 {
@@ -247,10 +247,10 @@ static int await_reply(struct wire_peer *peer)
 	if (ret == -ECONNRESET)
 		die("the coordinator at %s has gone without an answer%s",
 		    wire_address(peer),
-		    ask.type == WIRE_CHECKPOINT ?
-			    "; nothing was committed that `ckpt_image list` "
-			    "does not show" :
-			    "");
+		    ask.type == WIRE_CHECKPOINT
+			    ? "; nothing was committed that `ckpt_image list` "
+			      "does not show"
+			    : "");
 	die("the coordinator at %s does not answer: %s", wire_address(peer),
 	    *wire_error(peer) ? wire_error(peer) : strerror(-ret));
 }

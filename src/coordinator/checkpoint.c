@@ -35,15 +35,15 @@ static struct {
 	int led;	      /* ... and has done it */
 	int64_t started, stopped, deadline, patience;
 	char reason[1024];
-} now = { .deadline = NEVER };
+} now = {.deadline = NEVER};
 
 static const struct {
 	enum wire_type message; /* WIRE_NONE: it follows from the one before */
 } rounds[PHASE_COUNT] = {
-	[PHASE_PREPARE] = { WIRE_PREPARE },   [PHASE_STOP] = { WIRE_STOP },
-	[PHASE_CAPTURE] = { WIRE_CAPTURE },   [PHASE_SNAPSHOT] = { WIRE_SNAPSHOT },
-	[PHASE_RELEASE] = { WIRE_RELEASE },   [PHASE_WRITE] = { WIRE_NONE },
-	[PHASE_COMMIT] = { WIRE_COMMIT },
+	[PHASE_PREPARE] = {WIRE_PREPARE}, [PHASE_STOP] = {WIRE_STOP},
+	[PHASE_CAPTURE] = {WIRE_CAPTURE}, [PHASE_SNAPSHOT] = {WIRE_SNAPSHOT},
+	[PHASE_RELEASE] = {WIRE_RELEASE}, [PHASE_WRITE] = {WIRE_NONE},
+	[PHASE_COMMIT] = {WIRE_COMMIT},
 };
 
 enum wire_phase checkpoint_phase(void)
@@ -145,7 +145,8 @@ static void forget(void)
 
 static void size_text(char *text, size_t size, int64_t bytes)
 {
-	static const char *const units[] = { "bytes", "KiB", "MiB", "GiB", "TiB" };
+	static const char *const units[] = {"bytes", "KiB", "MiB", "GiB",
+					    "TiB"};
 	double value = bytes;
 	int unit = 0;
 
@@ -183,7 +184,7 @@ static void succeed(void)
 			  f.processes == 1 ? "" : "es", raw, stored,
 			  f.raw ? 100.0 * f.stored / f.raw : 100.0, f.stop_ms,
 			  f.total_ms / 1000, now.path);
-	json_array_foreach(warned, i, warning)
+	json_array_foreach (warned, i, warning)
 		if (length < sizeof(text))
 			length += snprintf(text + length, sizeof(text) - length,
 					   "note: %s\n",
@@ -293,10 +294,11 @@ static json_t *prepare_body(void)
 		wire_text(wire_string(computation.options, "compress", "auto")),
 		"sync", now.sync, "threads",
 		(int)wire_int(computation.options, "threads", 0), "files",
-		wire_text(wire_string(computation.options, "files", "rollback")),
-		"keep", (int)wire_int(computation.options, "keep", 2), "stop_ms",
-		settings.stop_ms, "capture_ms", settings.capture_ms, "hold",
-		now.hold);
+		wire_text(
+			wire_string(computation.options, "files", "rollback")),
+		"keep", (int)wire_int(computation.options, "keep", 2),
+		"stop_ms", settings.stop_ms, "capture_ms", settings.capture_ms,
+		"hold", now.hold);
 
 	if (now.fault_phase)
 		json_object_set_new(body, "fault",
@@ -362,10 +364,10 @@ static void phase_begin(enum wire_phase phase)
 	for (g = groups_first(); g; g = g->next)
 		if (g->taking_part)
 			connection_send(g->connection, rounds[phase].message,
-					phase == PHASE_PREPARE ?
-						prepare_body() :
-						json_pack("{s:i}", "request",
-							  now.request));
+					phase == PHASE_PREPARE
+						? prepare_body()
+						: json_pack("{s:i}", "request",
+							    now.request));
 }
 
 /* An answer has come: go on when it was the last. */
@@ -380,7 +382,8 @@ static void phase_look(void)
 			succeed();
 			return;
 		}
-		if (now.phase == PHASE_PREPARE && !sum(PHASE_PREPARE, "processes")) {
+		if (now.phase == PHASE_PREPARE &&
+		    !sum(PHASE_PREPARE, "processes")) {
 			abort_with("there is no process to checkpoint");
 			return;
 		}
@@ -472,7 +475,8 @@ void agent_failed(struct connection *connection, json_t *body)
 	if (!*text)
 		text = error ? strerror(abs(error)) : "no reason given";
 	abort_with("phase %s: %s%s",
-		   wire_string(body, "phase", phase_name(now.phase)), who, text);
+		   wire_string(body, "phase", phase_name(now.phase)), who,
+		   text);
 }
 
 void agent_progress(struct connection *connection, json_t *body)
@@ -584,8 +588,10 @@ int checkpoint_possible(char *err, size_t errsize)
 	}
 	for (g = groups_first(); g; g = g->next) {
 		if (!g->connection) {
-			snprintf(err, errsize, "the agent on %s does not "
-					       "answer", g->host);
+			snprintf(err, errsize,
+				 "the agent on %s does not "
+				 "answer",
+				 g->host);
 			return -EAGAIN;
 		}
 		if (!g->restored) {
@@ -623,8 +629,10 @@ int checkpoint_start(const struct checkpoint_request *request, char *err,
 		return ret;
 	now.fault_phase = PHASE_IDLE;
 	if (request->fault && parse_fault(request->fault) < 0) {
-		snprintf(err, errsize, "CKPT_FAULT=%s is not PHASE:ERROR, such "
-				       "as write:ENOSPC", request->fault);
+		snprintf(err, errsize,
+			 "CKPT_FAULT=%s is not PHASE:ERROR, such "
+			 "as write:ENOSPC",
+			 request->fault);
 		return -EINVAL;
 	}
 	ret = generation_make(now.path, sizeof(now.path), err, errsize);
@@ -670,6 +678,5 @@ void checkpoint_expired(int64_t time)
 		return;
 	}
 	abort_with("phase %s: the agent on %s has not answered for %lld s",
-		   phase_name(now.phase), late,
-		   (long long)now.patience / 1000);
+		   phase_name(now.phase), late, (long long)now.patience / 1000);
 }

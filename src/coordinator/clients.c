@@ -173,14 +173,15 @@ static void send_joined(struct client *client)
 	connection_send(client->connection, WIRE_JOINED,
 			json_pack("{s:s, s:s, s:o, s:b}", "computation",
 				  computation.id, "name", computation.name,
-				  "dir", wire_text(computation.dir), "busy", 0));
+				  "dir", wire_text(computation.dir), "busy",
+				  0));
 }
 
 static void refuse(struct client *client, int busy, const char *text)
 {
-	connection_send(client->connection, WIRE_REFUSED,
-			json_pack("{s:o, s:b}", "text", wire_text(text), "busy",
-				  busy));
+	connection_send(
+		client->connection, WIRE_REFUSED,
+		json_pack("{s:o, s:b}", "text", wire_text(text), "busy", busy));
 }
 
 /* A new program waits until a checkpoint or restart is over. */
@@ -193,13 +194,13 @@ static void try_join(struct client *client)
 		return;
 	client->joining = 1;
 	if (!computation_exists())
-		computation_begin(wire_string(body, "program", "program"),
-				  settings.dir[0] &&
-						  !wire_bool(body, "dir_given", 0) ?
-					  settings.dir :
-					  dir,
-				  wire_int(body, "interval", 0),
-				  json_object_get(body, "options"));
+		computation_begin(
+			wire_string(body, "program", "program"),
+			settings.dir[0] && !wire_bool(body, "dir_given", 0)
+				? settings.dir
+				: dir,
+			wire_int(body, "interval", 0),
+			json_object_get(body, "options"));
 	else if (wire_int(body, "interval", 0) > 0)
 		interval_set(wire_int(body, "interval", 0));
 	computation_await_groups(JOIN_SECONDS);
@@ -546,8 +547,9 @@ static int console_interval(const char *text)
 	if (end == text || *end || seconds < 0 || seconds > 1000000000)
 		return -EINVAL;
 	interval_set(seconds);
-	console_say(seconds ? "a checkpoint every %ld s\n" :
-			      "no checkpoints by the interval\n", seconds);
+	console_say(seconds ? "a checkpoint every %ld s\n"
+			    : "no checkpoints by the interval\n",
+		    seconds);
 	computation_changed();
 	return 0;
 }

@@ -19,7 +19,7 @@
 
 #define TAKE_UP_SECONDS 8 /* agents dial again within three */
 
-struct computation computation = { .lock_fd = -1, .deadline = NEVER };
+struct computation computation = {.lock_fd = -1, .deadline = NEVER};
 
 static int quit_when_over;
 
@@ -43,9 +43,9 @@ static void set_name(const char *program)
 	for (base = base ? base + 1 : program;
 	     *base && to < computation.name + sizeof(computation.name) - 1;
 	     base++)
-		*to++ = isalnum((unsigned char)*base) || strchr("._+", *base) ?
-				*base :
-				'_';
+		*to++ = isalnum((unsigned char)*base) || strchr("._+", *base)
+				? *base
+				: '_';
 	*to = '\0';
 	if (!computation.name[0] || computation.name[0] == '.')
 		computation.name[0] = '_', computation.name[1] = '\0';
@@ -61,9 +61,8 @@ static void set_folder(void)
 static void set_options(const json_t *options)
 {
 	json_decref(computation.options);
-	computation.options = json_is_object(options) ?
-				      json_deep_copy(options) :
-				      json_object();
+	computation.options = json_is_object(options) ? json_deep_copy(options)
+						      : json_object();
 }
 
 int computation_exists(void)

@@ -112,8 +112,8 @@ static int lock_folder(char *err, size_t errsize)
 	if (flock(fd, LOCK_EX | LOCK_NB) < 0) {
 		ret = errno == EWOULDBLOCK ? -EBUSY : -errno;
 		snprintf(err, errsize, "cannot lock %s: %s", path,
-			 ret == -EBUSY ? "another coordinator writes there" :
-					 strerror(-ret));
+			 ret == -EBUSY ? "another coordinator writes there"
+				       : strerror(-ret));
 		close(fd);
 		return ret;
 	}

@@ -25,7 +25,7 @@ static int64_t last_seq;
 
 /* How long after its loss an agent is replaced; it may only have lost the
  * connection. After the last one the group is given up. */
-static const int attempt_ms[] = { 300, 1000, 3000, 8000, 15000, 30000 };
+static const int attempt_ms[] = {300, 1000, 3000, 8000, 15000, 30000};
 #define ATTEMPTS ((int)(sizeof(attempt_ms) / sizeof(attempt_ms[0])))
 
 struct group *groups_first(void)
@@ -122,8 +122,10 @@ static int belongs(struct connection *connection, const json_t *body)
 		if (!strcmp(id, computation.id))
 			return 1;
 		/* It will ask again; perhaps ours is over by then. */
-		connection_drop(connection, "it belongs to computation %s, not "
-					    "to %s", id, computation.id);
+		connection_drop(connection,
+				"it belongs to computation %s, not "
+				"to %s",
+				id, computation.id);
 		return 0;
 	}
 	if (dir[0] != '/' || strlen(dir) >= DIR_MAX) {
@@ -185,8 +187,8 @@ void agent_register(struct connection *connection, json_t *body)
 	group->capsule = wire_bool(body, "capsule", 0);
 	group->processes = wire_int(body, "processes", 0);
 	group->attempts = 0;
-	computation.deadline = computation.restoring ? computation.deadline :
-						       NEVER;
+	computation.deadline =
+		computation.restoring ? computation.deadline : NEVER;
 	log_line("agent of %s/%lu (pid %d, %s) has registered: %d processes",
 		 group->host, group->number, (int)group->agent_pid,
 		 wire_address(connection->peer), group->processes);
@@ -277,9 +279,16 @@ static int is_here(const struct group *group)
 static void start_agent(const char *group_dir, const char *id)
 {
 	char path[PATH_MAX], log[PATH_MAX + 16], line[256];
-	char *argv[] = { "ckpt_agent", "--group-dir", (char *)group_dir,
-			 "--coordinator", settings.address, "--computation",
-			 (char *)id, "--ready-fd", "3", NULL };
+	char *argv[] = {"ckpt_agent",
+			"--group-dir",
+			(char *)group_dir,
+			"--coordinator",
+			settings.address,
+			"--computation",
+			(char *)id,
+			"--ready-fd",
+			"3",
+			NULL};
 	int ret = util_find_program("ckpt_agent", path, sizeof(path));
 
 	if (ret < 0) {
@@ -377,14 +386,15 @@ void groups_expired(int64_t now)
 		if (g->connection || g->next_attempt > now)
 			continue;
 		/* A capsule dies with its agent. */
-		if (++g->attempts < ATTEMPTS && !(g->capsule && g->attempts > 1)) {
+		if (++g->attempts < ATTEMPTS &&
+		    !(g->capsule && g->attempts > 1)) {
 			if (is_here(g))
 				start_agent(g->runtime_dir, computation.id);
 			g->next_attempt = now + attempt_ms[g->attempts];
 			continue;
 		}
-		log_line("%s/%lu is given up: no agent has come back",
-			 g->host, g->number);
+		log_line("%s/%lu is given up: no agent has come back", g->host,
+			 g->number);
 		group_free(g);
 		changed = 1;
 	}

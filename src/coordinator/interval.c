@@ -28,7 +28,7 @@ int64_t interval_deadline(void)
 /* One that falls into a checkpoint or a restart is left out. */
 void interval_expired(int64_t now)
 {
-	struct checkpoint_request request = { 0 };
+	struct checkpoint_request request = {0};
 	char err[1024];
 	int ret;
 

@@ -36,8 +36,11 @@ static struct {
 	struct watch console;
 	int ending, status;
 	int64_t accept_again; /* out of descriptors: not before this */
-} loop = { .epoll = -1, .listener = -1, .signals = -1, .console.fd = -1,
-	   .accept_again = NEVER };
+} loop = {.epoll = -1,
+	  .listener = -1,
+	  .signals = -1,
+	  .console.fd = -1,
+	  .accept_again = NEVER};
 
 int64_t loop_now(void)
 {
@@ -55,10 +58,10 @@ void loop_end(int status)
 
 static int poll_add(int fd, void *who, uint32_t events)
 {
-	struct epoll_event event = { .events = events, .data.ptr = who };
+	struct epoll_event event = {.events = events, .data.ptr = who};
 
-	return epoll_ctl(loop.epoll, EPOLL_CTL_ADD, fd, &event) < 0 ? -errno :
-								      0;
+	return epoll_ctl(loop.epoll, EPOLL_CTL_ADD, fd, &event) < 0 ? -errno
+								    : 0;
 }
 
 int loop_watch(int fd, void (*ready)(void))
@@ -93,8 +96,7 @@ void connection_drop(struct connection *connection, const char *format, ...)
 /* Poll for what it needs now. */
 static void connection_poll(struct connection *connection)
 {
-	struct epoll_event event = { .events = EPOLLIN,
-				     .data.ptr = connection };
+	struct epoll_event event = {.events = EPOLLIN, .data.ptr = connection};
 
 	if (wire_wants_write(connection->peer))
 		event.events |= EPOLLOUT;
@@ -118,9 +120,9 @@ void connection_send(struct connection *connection, enum wire_type type,
 		connection->doomed = 1;
 	else if (ret < 0)
 		connection_drop(connection, "%s not sent: %s", wire_name(type),
-				*wire_error(connection->peer) ?
-					wire_error(connection->peer) :
-					strerror(-ret));
+				*wire_error(connection->peer)
+					? wire_error(connection->peer)
+					: strerror(-ret));
 	else
 		connection_poll(connection);
 }
@@ -156,14 +158,16 @@ static void accept_one(void)
 		    errno == ENOBUFS) {
 			log_line("cannot accept: %s", strerror(errno));
 			/* It stays readable: look away for a while. */
-			epoll_ctl(loop.epoll, EPOLL_CTL_DEL, loop.listener, NULL);
+			epoll_ctl(loop.epoll, EPOLL_CTL_DEL, loop.listener,
+				  NULL);
 			loop.accept_again = loop_now() + 1000;
 		}
 		return;
 	}
 	if (strangers() >= STRANGERS_MAX) {
 		log_line("a connection dropped: %d others have not said who "
-			 "they are", STRANGERS_MAX);
+			 "they are",
+			 STRANGERS_MAX);
 		close(fd);
 		return;
 	}
@@ -190,7 +194,7 @@ static const struct {
 	unsigned int from;
 	void (*handler)(struct connection *connection, json_t *body);
 } handlers[WIRE_TYPE_COUNT] = {
-#define TO_COORDINATOR(id, from, handler) [WIRE_##id] = { from, handler },
+#define TO_COORDINATOR(id, from, handler) [WIRE_##id] = {from, handler},
 #include "wire/messages.def"
 };
 
@@ -302,12 +306,12 @@ static const struct {
 	int64_t (*deadline)(void);
 	void (*expired)(int64_t now);
 } timers[] = {
-	{ connections_deadline, connections_expired },
-	{ groups_deadline, groups_expired },
-	{ checkpoint_deadline, checkpoint_expired },
-	{ clients_deadline, clients_expired },
-	{ interval_deadline, interval_expired },
-	{ computation_deadline, computation_expired },
+	{connections_deadline, connections_expired},
+	{groups_deadline, groups_expired},
+	{checkpoint_deadline, checkpoint_expired},
+	{clients_deadline, clients_expired},
+	{interval_deadline, interval_expired},
+	{computation_deadline, computation_expired},
 };
 
 #define ARRAY_SIZE(array) (sizeof(array) / sizeof((array)[0]))

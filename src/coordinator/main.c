@@ -32,7 +32,7 @@ static struct {
 	char log[PATH_MAX];
 	int daemon;
 	int ready_fd; /* -1: none */
-} options = { .bind = "127.0.0.1", .ready_fd = -1 };
+} options = {.bind = "127.0.0.1", .ready_fd = -1};
 
 enum {
 	OPTION_BIND = OPTION_OWN,
@@ -48,21 +48,21 @@ enum {
 };
 
 static const struct option long_options[] = {
-	{ "port", required_argument, NULL, 'p' },
-	{ "port-file", required_argument, NULL, OPTION_PORT_FILE },
-	{ "bind", required_argument, NULL, OPTION_BIND },
-	{ "ckptdir", required_argument, NULL, 'd' },
-	{ "interval", required_argument, NULL, 'i' },
-	{ "daemon", no_argument, NULL, OPTION_DAEMON },
-	{ "exit-on-last", no_argument, NULL, OPTION_EXIT_ON_LAST },
-	{ "log", required_argument, NULL, OPTION_LOG },
-	{ "ready-fd", required_argument, NULL, OPTION_READY_FD },
-	{ "stop-timeout", required_argument, NULL, OPTION_STOP_TIMEOUT },
-	{ "capture-timeout", required_argument, NULL, OPTION_CAPTURE_TIMEOUT },
-	{ "write-timeout", required_argument, NULL, OPTION_WRITE_TIMEOUT },
-	{ "help", no_argument, NULL, OPTION_HELP },
-	{ "version", no_argument, NULL, OPTION_VERSION },
-	{ NULL, 0, NULL, 0 },
+	{"port", required_argument, NULL, 'p'},
+	{"port-file", required_argument, NULL, OPTION_PORT_FILE},
+	{"bind", required_argument, NULL, OPTION_BIND},
+	{"ckptdir", required_argument, NULL, 'd'},
+	{"interval", required_argument, NULL, 'i'},
+	{"daemon", no_argument, NULL, OPTION_DAEMON},
+	{"exit-on-last", no_argument, NULL, OPTION_EXIT_ON_LAST},
+	{"log", required_argument, NULL, OPTION_LOG},
+	{"ready-fd", required_argument, NULL, OPTION_READY_FD},
+	{"stop-timeout", required_argument, NULL, OPTION_STOP_TIMEOUT},
+	{"capture-timeout", required_argument, NULL, OPTION_CAPTURE_TIMEOUT},
+	{"write-timeout", required_argument, NULL, OPTION_WRITE_TIMEOUT},
+	{"help", no_argument, NULL, OPTION_HELP},
+	{"version", no_argument, NULL, OPTION_VERSION},
+	{NULL, 0, NULL, 0},
 };
 
 static const char usage[] =
@@ -133,8 +133,8 @@ static int set_option(int option, const char *value)
 		options.ready_fd = util_number("--ready-fd", value, 0, 1 << 20);
 		return 1;
 	case OPTION_STOP_TIMEOUT:
-		settings.stop_ms = 1000 * util_number("--stop-timeout", value,
-						      1, 1000000);
+		settings.stop_ms =
+			1000 * util_number("--stop-timeout", value, 1, 1000000);
 		return 1;
 	case OPTION_CAPTURE_TIMEOUT:
 		settings.capture_ms = 1000 * util_number("--capture-timeout",
@@ -155,15 +155,15 @@ static void read_environment(void)
 		const char *name;
 		int option;
 	} variables[] = {
-		{ "CKPT_PORT", 'p' },
-		{ "CKPT_PORT_FILE", OPTION_PORT_FILE },
-		{ "CKPT_BIND", OPTION_BIND },
-		{ "CKPT_DIR", 'd' },
-		{ "CKPT_INTERVAL", 'i' },
-		{ "CKPT_LOG", OPTION_LOG },
-		{ "CKPT_STOP_TIMEOUT", OPTION_STOP_TIMEOUT },
-		{ "CKPT_CAPTURE_TIMEOUT", OPTION_CAPTURE_TIMEOUT },
-		{ "CKPT_WRITE_TIMEOUT", OPTION_WRITE_TIMEOUT },
+		{"CKPT_PORT", 'p'},
+		{"CKPT_PORT_FILE", OPTION_PORT_FILE},
+		{"CKPT_BIND", OPTION_BIND},
+		{"CKPT_DIR", 'd'},
+		{"CKPT_INTERVAL", 'i'},
+		{"CKPT_LOG", OPTION_LOG},
+		{"CKPT_STOP_TIMEOUT", OPTION_STOP_TIMEOUT},
+		{"CKPT_CAPTURE_TIMEOUT", OPTION_CAPTURE_TIMEOUT},
+		{"CKPT_WRITE_TIMEOUT", OPTION_WRITE_TIMEOUT},
 	};
 	const char *value;
 
@@ -218,8 +218,8 @@ static int listen_at(const struct addrinfo *at)
 
 static int open_listener(void)
 {
-	struct addrinfo hints = { .ai_socktype = SOCK_STREAM,
-				  .ai_flags = AI_PASSIVE };
+	struct addrinfo hints = {.ai_socktype = SOCK_STREAM,
+				 .ai_flags = AI_PASSIVE};
 	struct addrinfo *list;
 	char service[8];
 	int fd, ret;
@@ -232,7 +232,8 @@ static int open_listener(void)
 	freeaddrinfo(list);
 	if (fd == -EADDRINUSE)
 		die("port %d is in use; choose another with --port (0: any "
-		    "free one)", settings.port);
+		    "free one)",
+		    settings.port);
 	if (fd < 0)
 		die("cannot listen on %s port %d: %s", options.bind,
 		    settings.port, strerror(-fd));

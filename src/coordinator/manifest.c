@@ -17,9 +17,10 @@ static void append(json_t *all, const json_t *from, const char *key, int group)
 	json_t *entry;
 	size_t i;
 
-	json_array_foreach(json_object_get(from, key), i, entry) {
+	json_array_foreach (json_object_get(from, key), i, entry) {
 		if (group >= 0)
-			json_object_set_new(entry, "group", json_integer(group));
+			json_object_set_new(entry, "group",
+					    json_integer(group));
 		json_array_append(all, entry);
 	}
 }
@@ -31,9 +32,9 @@ static void append_files(json_t *all, const json_t *from)
 	size_t i, j;
 	int known;
 
-	json_array_foreach(json_object_get(from, "files"), i, entry) {
+	json_array_foreach (json_object_get(from, "files"), i, entry) {
 		known = 0;
-		json_array_foreach(all, j, other)
+		json_array_foreach (all, j, other)
 			known |= json_equal(entry, other);
 		if (!known)
 			json_array_append(all, entry);
@@ -69,12 +70,12 @@ json_t *manifest_make(const struct checkpoint_figures *figures,
 	return json_pack(
 		"{s:i, s:s, s:s, s:i, s:s, s:I, s:o, s:o, s:o, s:o, s:O, "
 		"s:I, s:I, s:I, s:f, s:f}",
-		"schema", MANIFEST_SCHEMA, "computation", computation.id, "name",
-		computation.name, "generation", figures->generation, "time",
-		when, "time_seconds", (json_int_t)seconds, "groups", groups,
-		"images", images, "files", files, "warnings", warnings,
-		"options", options, "processes",
-		(json_int_t)figures->processes, "raw", (json_int_t)figures->raw,
-		"stored", (json_int_t)figures->stored, "stop_ms",
-		figures->stop_ms, "total_ms", figures->total_ms);
+		"schema", MANIFEST_SCHEMA, "computation", computation.id,
+		"name", computation.name, "generation", figures->generation,
+		"time", when, "time_seconds", (json_int_t)seconds, "groups",
+		groups, "images", images, "files", files, "warnings", warnings,
+		"options", options, "processes", (json_int_t)figures->processes,
+		"raw", (json_int_t)figures->raw, "stored",
+		(json_int_t)figures->stored, "stop_ms", figures->stop_ms,
+		"total_ms", figures->total_ms);
 }

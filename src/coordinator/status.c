@@ -27,8 +27,8 @@ static int is_restoring(void)
 static const char *phase_text(void)
 {
 	if (checkpoint_phase() != PHASE_IDLE)
-		return checkpoint_aborting() ? "abort" :
-					       phase_name(checkpoint_phase());
+		return checkpoint_aborting() ? "abort"
+					     : phase_name(checkpoint_phase());
 	return is_restoring() ? "restart" : "idle";
 }
 
@@ -55,18 +55,17 @@ static const char *shown_dir(void)
 
 json_t *status_data(void)
 {
-	return json_pack("{s:i, s:b, s:s, s:i, s:i, s:i, s:i, s:i, s:o, s:s, "
-			 "s:s, s:o, s:i}",
-			 "schema", STATUS_SCHEMA, "running", is_running(),
-			 "phase", phase_text(), "processes", groups_processes(),
-			 "host_groups", groups_count(), "groups_lost",
-			 groups_lost(), "generation", computation.generation,
-			 "interval", settings.interval, "ckptdir",
-			 wire_text(shown_dir()), "computation", computation.id,
-			 "name", computation.name, "directory",
-			 wire_text(computation_exists() ? computation.folder :
-							  ""),
-			 "port", settings.port);
+	return json_pack(
+		"{s:i, s:b, s:s, s:i, s:i, s:i, s:i, s:i, s:o, s:s, "
+		"s:s, s:o, s:i}",
+		"schema", STATUS_SCHEMA, "running", is_running(), "phase",
+		phase_text(), "processes", groups_processes(), "host_groups",
+		groups_count(), "groups_lost", groups_lost(), "generation",
+		computation.generation, "interval", settings.interval,
+		"ckptdir", wire_text(shown_dir()), "computation",
+		computation.id, "name", computation.name, "directory",
+		wire_text(computation_exists() ? computation.folder : ""),
+		"port", settings.port);
 }
 
 void status_text(char *text, size_t size)
@@ -74,7 +73,8 @@ void status_text(char *text, size_t size)
 	int length;
 
 	if (!computation_exists()) {
-		snprintf(text, size, "no program is running; coordinator at %s\n",
+		snprintf(text, size,
+			 "no program is running; coordinator at %s\n",
 			 settings.address);
 		return;
 	}
@@ -124,8 +124,9 @@ static void list_group(FILE *out, const struct group *g)
 	fprintf(out, "%s, %s %lu, agent %d%s\n", g->host,
 		g->capsule ? "capsule" : "pid namespace", g->number,
 		(int)g->agent_pid, g->connection ? "" : " (lost)");
-	json_array_foreach(g->list, i, process)
-		fprintf(out, "%8lld  parent %-8lld %-16s %s  %3lld threads  %8.1f MiB\n",
+	json_array_foreach (g->list, i, process)
+		fprintf(out,
+			"%8lld  parent %-8lld %-16s %s  %3lld threads  %8.1f MiB\n",
 			(long long)wire_int(process, "pid", 0),
 			(long long)wire_int(process, "ppid", 0),
 			wire_string(process, "program", "?"),

@@ -33,7 +33,7 @@ static struct {
 	const char *compress, *files;
 	int sync, keep, threads, ignore_foreign;
 	const char *plugins;
-} options = { .keep = 2 };
+} options = {.keep = 2};
 
 enum {
 	OPTION_COMPRESS = OPTION_OWN,
@@ -49,18 +49,18 @@ enum {
 
 static const struct option long_options[] = {
 	UTIL_ATTACH_LONG,
-	{ "ckptdir", required_argument, NULL, 'd' },
-	{ "interval", required_argument, NULL, 'i' },
-	{ "compress", required_argument, NULL, OPTION_COMPRESS },
-	{ "files", required_argument, NULL, OPTION_FILES },
-	{ "sync", no_argument, NULL, OPTION_SYNC },
-	{ "keep", required_argument, NULL, OPTION_KEEP },
-	{ "threads", required_argument, NULL, OPTION_THREADS },
-	{ "with-plugin", required_argument, NULL, OPTION_WITH_PLUGIN },
-	{ "ignore-foreign", no_argument, NULL, OPTION_IGNORE_FOREIGN },
-	{ "help", no_argument, NULL, OPTION_HELP },
-	{ "version", no_argument, NULL, OPTION_VERSION },
-	{ NULL, 0, NULL, 0 },
+	{"ckptdir", required_argument, NULL, 'd'},
+	{"interval", required_argument, NULL, 'i'},
+	{"compress", required_argument, NULL, OPTION_COMPRESS},
+	{"files", required_argument, NULL, OPTION_FILES},
+	{"sync", no_argument, NULL, OPTION_SYNC},
+	{"keep", required_argument, NULL, OPTION_KEEP},
+	{"threads", required_argument, NULL, OPTION_THREADS},
+	{"with-plugin", required_argument, NULL, OPTION_WITH_PLUGIN},
+	{"ignore-foreign", no_argument, NULL, OPTION_IGNORE_FOREIGN},
+	{"help", no_argument, NULL, OPTION_HELP},
+	{"version", no_argument, NULL, OPTION_VERSION},
+	{NULL, 0, NULL, 0},
 };
 
 static const char usage[] =
@@ -106,12 +106,13 @@ static void set_dir(const char *path)
 
 	if (path[0] != '/' && !getcwd(here, sizeof(here)))
 		die("the current directory has no path (%s); say -d DIR with "
-		    "an absolute one", strerror(errno));
+		    "an absolute one",
+		    strerror(errno));
 	if (!strcmp(path, "."))
 		path = "";
 	if (snprintf(options.dir, sizeof(options.dir), "%s%s%s", here,
-		     *here && *path ? "/" : "", path) >=
-	    (int)sizeof(options.dir))
+		     *here && *path ? "/" : "",
+		     path) >= (int)sizeof(options.dir))
 		die("-d: the path is too long");
 }
 
@@ -127,12 +128,14 @@ static int set_option(int option, const char *value)
 			util_number("--interval", value, 0, 1000000000);
 		return 1;
 	case OPTION_COMPRESS:
-		options.compress = one_of("--compress", value,
-			(const char *const[]){ "lz4", "none", "auto", NULL });
+		options.compress = one_of(
+			"--compress", value,
+			(const char *const[]){"lz4", "none", "auto", NULL});
 		return 1;
 	case OPTION_FILES:
-		options.files = one_of("--files", value,
-			(const char *const[]){ "rollback", "reopen", NULL });
+		options.files = one_of(
+			"--files", value,
+			(const char *const[]){"rollback", "reopen", NULL});
 		return 1;
 	case OPTION_SYNC:
 		options.sync = !value || strcmp(value, "0");
@@ -160,15 +163,15 @@ static void read_environment(void)
 		const char *name;
 		int option;
 	} variables[] = {
-		{ "CKPT_DIR", 'd' },
-		{ "CKPT_INTERVAL", 'i' },
-		{ "CKPT_COMPRESS", OPTION_COMPRESS },
-		{ "CKPT_FILES", OPTION_FILES },
-		{ "CKPT_SYNC", OPTION_SYNC },
-		{ "CKPT_KEEP", OPTION_KEEP },
-		{ "CKPT_THREADS", OPTION_THREADS },
-		{ "CKPT_WITH_PLUGIN", OPTION_WITH_PLUGIN },
-		{ "CKPT_IGNORE_FOREIGN", OPTION_IGNORE_FOREIGN },
+		{"CKPT_DIR", 'd'},
+		{"CKPT_INTERVAL", 'i'},
+		{"CKPT_COMPRESS", OPTION_COMPRESS},
+		{"CKPT_FILES", OPTION_FILES},
+		{"CKPT_SYNC", OPTION_SYNC},
+		{"CKPT_KEEP", OPTION_KEEP},
+		{"CKPT_THREADS", OPTION_THREADS},
+		{"CKPT_WITH_PLUGIN", OPTION_WITH_PLUGIN},
+		{"CKPT_IGNORE_FOREIGN", OPTION_IGNORE_FOREIGN},
 	};
 	const char *value;
 
@@ -208,10 +211,10 @@ static int read_options(struct util_attach *where, int argc, char **argv)
 static json_t *join_body(const char *program)
 {
 	char host[256] = "";
-	json_t *choices = json_pack("{s:i, s:i, s:b, s:b}", "keep",
-				    options.keep, "threads", options.threads,
-				    "sync", options.sync, "ignore_foreign",
-				    options.ignore_foreign);
+	json_t *choices =
+		json_pack("{s:i, s:i, s:b, s:b}", "keep", options.keep,
+			  "threads", options.threads, "sync", options.sync,
+			  "ignore_foreign", options.ignore_foreign);
 
 	if (options.compress)
 		json_object_set_new(choices, "compress",
@@ -308,10 +311,18 @@ static void start_agent(const char *group_dir, const char *coordinator,
 			const char *computation)
 {
 	char path[PATH_MAX], line[1024], pid[16];
-	char *argv[] = { "ckpt_agent", "--group-dir", (char *)group_dir,
-			 "--coordinator", (char *)coordinator, "--computation",
-			 (char *)computation, "--for-pid", pid, "--ready-fd",
-			 "3", NULL };
+	char *argv[] = {"ckpt_agent",
+			"--group-dir",
+			(char *)group_dir,
+			"--coordinator",
+			(char *)coordinator,
+			"--computation",
+			(char *)computation,
+			"--for-pid",
+			pid,
+			"--ready-fd",
+			"3",
+			NULL};
 
 	if (util_find_program("ckpt_agent", path, sizeof(path)) < 0)
 		die("ckpt_agent is not where we are installed: install ckpt "

@@ -56,7 +56,8 @@ int preload_path(const char *target, char *path, size_t size, char *err,
 		 size_t errsize)
 {
 	const char *base = strrchr(target, '/');
-	uint64_t hash = 14695981039346656037u; /* FNV-1a, to tell builds apart */
+	uint64_t hash =
+		14695981039346656037u; /* FNV-1a, to tell builds apart */
 	size_t length;
 	int ret;
 
@@ -90,8 +91,9 @@ int preload_library(char *path, size_t size, char *err, size_t errsize)
 	int ret = util_find_library(target, sizeof(target));
 
 	if (ret < 0) {
-		snprintf(err, errsize, "libckpt.so is not where we are "
-				       "installed: install ckpt again");
+		snprintf(err, errsize,
+			 "libckpt.so is not where we are "
+			 "installed: install ckpt again");
 		return ret;
 	}
 	return preload_path(target, path, size, err, errsize);

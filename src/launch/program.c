@@ -67,7 +67,8 @@ int program_find(const char *name, char *path, size_t size, char *err,
 	}
 	ret = search_path(name, path, size);
 	if (ret == -EACCES)
-		snprintf(err, errsize, "%s is in PATH, but not executable", name);
+		snprintf(err, errsize, "%s is in PATH, but not executable",
+			 name);
 	else if (ret < 0)
 		snprintf(err, errsize, "%s: not found in PATH", name);
 	return ret;
@@ -121,7 +122,8 @@ static int check_rights(const char *path, const struct stat *st, char *err,
 	if (getuid() && getxattr(path, "security.capability", NULL, 0) > 0)
 		return refuse(-EPERM, err, errsize,
 			      "%s has file capabilities: nothing can be "
-			      "preloaded into it", path);
+			      "preloaded into it",
+			      path);
 	return 0;
 }
 
@@ -131,10 +133,10 @@ static const char *machine_name(unsigned int machine)
 		unsigned int machine;
 		const char *name;
 	} names[] = {
-		{ EM_386, "i386" },	  { EM_X86_64, "x86_64" },
-		{ EM_ARM, "arm" },	  { EM_AARCH64, "aarch64" },
-		{ EM_RISCV, "riscv" },	  { EM_PPC64, "ppc64" },
-		{ EM_S390, "s390" },	  { EM_MIPS, "mips" },
+		{EM_386, "i386"},    {EM_X86_64, "x86_64"},
+		{EM_ARM, "arm"},     {EM_AARCH64, "aarch64"},
+		{EM_RISCV, "riscv"}, {EM_PPC64, "ppc64"},
+		{EM_S390, "s390"},   {EM_MIPS, "mips"},
 	};
 
 	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
@@ -176,14 +178,15 @@ static int check_elf(const char *path, int fd, const Elf64_Ehdr *header,
 	if (header->e_ident[EI_CLASS] != ELFCLASS64)
 		return refuse(-ENOEXEC, err, errsize,
 			      "%s is a 32-bit program; only 64-bit ones can be "
-			      "checkpointed", path);
+			      "checkpointed",
+			      path);
 	if (header->e_ident[EI_DATA] != ELFDATA2LSB ||
 	    header->e_machine != OUR_MACHINE)
 		return refuse(-ENOEXEC, err, errsize,
 			      "%s is a program for %s; this is %s", path,
-			      header->e_ident[EI_DATA] != ELFDATA2LSB ?
-				      "another byte order" :
-				      machine_name(header->e_machine),
+			      header->e_ident[EI_DATA] != ELFDATA2LSB
+				      ? "another byte order"
+				      : machine_name(header->e_machine),
 			      machine_name(OUR_MACHINE));
 	if ((header->e_type != ET_EXEC && header->e_type != ET_DYN) ||
 	    header->e_phentsize != sizeof(Elf64_Phdr))
@@ -194,12 +197,14 @@ static int check_elf(const char *path, int fd, const Elf64_Ehdr *header,
 	if (!ret)
 		return refuse(-ENOEXEC, err, errsize,
 			      "%s is statically linked: nothing can be "
-			      "preloaded into it; link it dynamically", path);
+			      "preloaded into it; link it dynamically",
+			      path);
 	base = strrchr(linker, '/');
 	if (!strncmp(base ? base + 1 : linker, "ld-musl", 7))
 		return refuse(-ENOEXEC, err, errsize,
 			      "%s uses another C library (%s); only programs "
-			      "for glibc can be checkpointed", path, linker);
+			      "for glibc can be checkpointed",
+			      path, linker);
 	return 0;
 }
 
@@ -274,7 +279,8 @@ static int check_depth(const char *path, int depth, char *err, size_t errsize)
 	if (!ret && fd < 0)
 		ret = refuse(-EACCES, err, errsize,
 			     "%s may be executed but not read: such a program "
-			     "cannot be checkpointed", path);
+			     "cannot be checkpointed",
+			     path);
 	if (!ret)
 		ret = check_content(path, fd, depth, err, errsize);
 	if (fd >= 0)

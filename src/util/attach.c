@@ -125,8 +125,9 @@ static struct wire_peer *try_port(struct util_attach *where, int port,
 	int ret = util_cookie_read(port, cookie, err, errsize);
 
 	if (ret == -ENOENT)
-		snprintf(err, errsize, "no coordinator of yours has been at "
-				       "%s:%d (no cookie for it)",
+		snprintf(err, errsize,
+			 "no coordinator of yours has been at "
+			 "%s:%d (no cookie for it)",
 			 where->host, port);
 	if (ret < 0) {
 		errno = -ret;
@@ -172,8 +173,9 @@ static struct wire_peer *find(struct util_attach *where, enum wire_role role,
 	int port, ret;
 
 	if (where->port == 0) {
-		snprintf(err, errsize, "port 0 (any) is for a new coordinator; "
-				       "say which port to join");
+		snprintf(err, errsize,
+			 "port 0 (any) is for a new coordinator; "
+			 "say which port to join");
 		errno = ENOENT;
 		return NULL;
 	}
@@ -212,8 +214,9 @@ static int start_at(struct util_attach *where, int port, const char *port_file,
 
 	ret = util_find_program("ckpt_coordinator", path, sizeof(path));
 	if (ret < 0) {
-		snprintf(err, errsize, "ckpt_coordinator is not where we are "
-				       "installed");
+		snprintf(err, errsize,
+			 "ckpt_coordinator is not where we are "
+			 "installed");
 		return ret;
 	}
 	ret = util_runtime(log, sizeof(log), err, errsize);
@@ -257,14 +260,14 @@ static int absolute(const char *path, char *whole, size_t size)
 	char here[PATH_MAX];
 
 	if (path[0] == '/' || !path[0])
-		return snprintf(whole, size, "%s", path) < (int)size ?
-			       0 :
-			       -ENAMETOOLONG;
+		return snprintf(whole, size, "%s", path) < (int)size
+			       ? 0
+			       : -ENAMETOOLONG;
 	if (!getcwd(here, sizeof(here)))
 		return -errno;
-	return snprintf(whole, size, "%s/%s", here, path) < (int)size ?
-		       0 :
-		       -ENAMETOOLONG;
+	return snprintf(whole, size, "%s/%s", here, path) < (int)size
+		       ? 0
+		       : -ENAMETOOLONG;
 }
 
 static int start(struct util_attach *where, char *err, size_t errsize)

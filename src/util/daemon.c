@@ -110,7 +110,7 @@ static int start(const char *path, char *const argv[], int log_fd, int ready)
 /* 0, -ETIMEDOUT, or -EPIPE: it has ended without a line. */
 static int await_line(int fd, int timeout_ms, char *line, size_t size)
 {
-	struct pollfd pfd = { .fd = fd, .events = POLLIN };
+	struct pollfd pfd = {.fd = fd, .events = POLLIN};
 	struct timespec from, now;
 	size_t length = 0;
 	ssize_t n;
@@ -162,20 +162,21 @@ static void last_words(int fd, off_t from, char *line, size_t size)
 int util_start_daemon(const char *path, char *const argv[], const char *log,
 		      int timeout_ms, char *line, size_t size)
 {
-	int ready[2] = { -1, -1 }, log_fd = -1, ret;
+	int ready[2] = {-1, -1}, log_fd = -1, ret;
 	off_t from;
 
 	line[0] = '\0';
 	if (log)
 		log_fd = open(log,
-			      O_RDWR | O_APPEND | O_CREAT | O_CLOEXEC | O_NOFOLLOW,
+			      O_RDWR | O_APPEND | O_CREAT | O_CLOEXEC |
+				      O_NOFOLLOW,
 			      0600);
 	else
 		log_fd = memfd_create("words", MFD_CLOEXEC);
 	if (log_fd < 0) {
 		ret = -errno;
-		snprintf(line, size, "cannot open %s: %s",
-			 log ? log : "a log", strerror(-ret));
+		snprintf(line, size, "cannot open %s: %s", log ? log : "a log",
+			 strerror(-ret));
 		return ret;
 	}
 	from = lseek(log_fd, 0, SEEK_END);

@@ -12,8 +12,8 @@
 static void say(const char *format, va_list args)
 {
 	char line[2048];
-	int length = snprintf(line, sizeof(line), "%s: ",
-			      program_invocation_short_name);
+	int length = snprintf(line, sizeof(line),
+			      "%s: ", program_invocation_short_name);
 	int more = vsnprintf(line + length, sizeof(line) - length - 1, format,
 			     args);
 

@@ -45,7 +45,8 @@ void log_line(const char *format, ...)
 	length += snprintf(line + length, sizeof(line) - length, ".%03ld ",
 			   now.tv_nsec / 1000000);
 	va_start(args, format);
-	more = vsnprintf(line + length, sizeof(line) - length - 1, format, args);
+	more = vsnprintf(line + length, sizeof(line) - length - 1, format,
+			 args);
 	va_end(args);
 	if (more > (int)(sizeof(line) - length - 2))
 		more = sizeof(line) - length - 2;

@@ -34,24 +34,30 @@ int util_private_dir(const char *path, char *err, size_t errsize)
 		return ret;
 	}
 	if (S_ISLNK(st.st_mode)) {
-		snprintf(err, errsize, "%s is a symlink, which is not safe; "
-				       "remove it", path);
+		snprintf(err, errsize,
+			 "%s is a symlink, which is not safe; "
+			 "remove it",
+			 path);
 		return -ELOOP;
 	}
 	if (!S_ISDIR(st.st_mode)) {
-		snprintf(err, errsize, "%s is not a directory; remove it", path);
+		snprintf(err, errsize, "%s is not a directory; remove it",
+			 path);
 		return -ENOTDIR;
 	}
 	if (st.st_uid != geteuid()) {
-		snprintf(err, errsize, "%s belongs to uid %u, not to us (%u); "
-				       "set XDG_RUNTIME_DIR to a directory of "
-				       "your own", path, st.st_uid, geteuid());
+		snprintf(err, errsize,
+			 "%s belongs to uid %u, not to us (%u); "
+			 "set XDG_RUNTIME_DIR to a directory of "
+			 "your own",
+			 path, st.st_uid, geteuid());
 		return -EPERM;
 	}
 	if (st.st_mode & 077) {
-		snprintf(err, errsize, "%s is open to others (mode %04o); check "
-				       "what is in it, then chmod 700 it", path,
-			 st.st_mode & 07777);
+		snprintf(err, errsize,
+			 "%s is open to others (mode %04o); check "
+			 "what is in it, then chmod 700 it",
+			 path, st.st_mode & 07777);
 		return -EPERM;
 	}
 	return 0;
@@ -80,8 +86,9 @@ int util_runtime(char *path, size_t size, char *err, size_t errsize)
 	else
 		length = snprintf(path, size, "/tmp/ckpt-%u", geteuid());
 	if (length < 0 || (size_t)length >= size || length > RUNTIME_MAX) {
-		snprintf(err, errsize, "XDG_RUNTIME_DIR (%s) is too long for a "
-				       "socket address: at most %d bytes",
+		snprintf(err, errsize,
+			 "XDG_RUNTIME_DIR (%s) is too long for a "
+			 "socket address: at most %d bytes",
 			 xdg, RUNTIME_MAX - 5);
 		return -ENAMETOOLONG;
 	}
@@ -120,8 +127,10 @@ static int check_cookie(int fd, const char *path, char *err, size_t errsize)
 		return -errno;
 	if (!S_ISREG(st.st_mode) || st.st_uid != geteuid() ||
 	    (st.st_mode & 077)) {
-		snprintf(err, errsize, "the cookie %s is not a file of ours with "
-				       "mode 0600; remove it", path);
+		snprintf(err, errsize,
+			 "the cookie %s is not a file of ours with "
+			 "mode 0600; remove it",
+			 path);
 		return -EPERM;
 	}
 	return 0;
@@ -172,8 +181,8 @@ static int write_cookie(const char *path, const unsigned char *cookie)
 	int fd, ret = 0;
 
 	snprintf(temporary, sizeof(temporary), "%s.%d", path, (int)getpid());
-	fd = open(temporary, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW,
-		  0600);
+	fd = open(temporary,
+		  O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
 	if (fd < 0)
 		return -errno;
 	if (write(fd, cookie, UTIL_COOKIE_BYTES) != UTIL_COOKIE_BYTES)
@@ -233,8 +242,8 @@ int util_write_file(const char *path, const char *text)
 	if (snprintf(temporary, sizeof(temporary), "%s.%d.tmp", path,
 		     (int)getpid()) >= (int)sizeof(temporary))
 		return -ENAMETOOLONG;
-	fd = open(temporary, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW,
-		  0600);
+	fd = open(temporary,
+		  O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0600);
 	if (fd < 0)
 		return -errno;
 	errno = 0;

@@ -29,8 +29,10 @@
 #define NONCE_BYTES 32
 #define HEX_BYTES (2 * NONCE_BYTES + 1)
 
-_Static_assert(WIRE_COOKIE_BYTES == crypto_auth_KEYBYTES, "the cookie is the key");
-_Static_assert(crypto_auth_BYTES == NONCE_BYTES, "proofs and nonces are one size");
+_Static_assert(WIRE_COOKIE_BYTES == crypto_auth_KEYBYTES,
+	       "the cookie is the key");
+_Static_assert(crypto_auth_BYTES == NONCE_BYTES,
+	       "proofs and nonces are one size");
 
 enum peer_stage {
 	STAGE_CONNECTING, /* we dialled; no answer yet */
@@ -48,7 +50,7 @@ struct buffer {
 struct wire_peer {
 	int fd;
 	enum peer_stage stage;
-	enum wire_role role;  /* of the other side */
+	enum wire_role role; /* of the other side */
 	enum wire_role mine;
 	int failed; /* -errno, for good */
 	char address[80];
@@ -123,8 +125,8 @@ static void buffer_take(struct buffer *buffer, size_t length)
 		buffer->start = buffer->end = 0;
 }
 
-static void name_address(char *text, size_t size, const struct sockaddr *address,
-			 socklen_t length)
+static void name_address(char *text, size_t size,
+			 const struct sockaddr *address, socklen_t length)
 {
 	char host[INET6_ADDRSTRLEN + 16], port[8];
 
@@ -286,7 +288,7 @@ static void prove(unsigned char proof[crypto_auth_BYTES],
 		  const unsigned char *dialler, const unsigned char *acceptor,
 		  enum wire_role role)
 {
-	unsigned char text[16 + 2 * NONCE_BYTES + 4] = { 0 };
+	unsigned char text[16 + 2 * NONCE_BYTES + 4] = {0};
 	uint32_t wire_role = htole32(role);
 
 	strncpy((char *)text, label, 16);
@@ -300,8 +302,8 @@ static json_t *hex(const unsigned char *bytes)
 {
 	char text[HEX_BYTES];
 
-	return json_string(sodium_bin2hex(text, sizeof(text), bytes,
-					  NONCE_BYTES));
+	return json_string(
+		sodium_bin2hex(text, sizeof(text), bytes, NONCE_BYTES));
 }
 
 static int unhex(const json_t *body, const char *key, unsigned char *bytes)
@@ -309,8 +311,8 @@ static int unhex(const json_t *body, const char *key, unsigned char *bytes)
 	const char *text = wire_string(body, key, "");
 	size_t length = 0;
 
-	if (sodium_hex2bin(bytes, NONCE_BYTES, text, strlen(text), NULL, &length,
-			   NULL) ||
+	if (sodium_hex2bin(bytes, NONCE_BYTES, text, strlen(text), NULL,
+			   &length, NULL) ||
 	    length != NONCE_BYTES)
 		return -EPROTO;
 	return 0;
@@ -393,8 +395,8 @@ static int shake(struct wire_peer *peer, enum wire_type type,
 static int peek_header(struct wire_peer *peer, struct wire_header *header)
 {
 	size_t used = buffer_used(&peer->in);
-	uint32_t limit = peer->stage == STAGE_OPEN ? WIRE_BODY_MAX :
-						     HANDSHAKE_BODY_MAX;
+	uint32_t limit =
+		peer->stage == STAGE_OPEN ? WIRE_BODY_MAX : HANDSHAKE_BODY_MAX;
 
 	/* Who speaks something else (HTTP ...) is known by its first bytes. */
 	if (used >= 4) {
@@ -434,10 +436,10 @@ static int take_message(struct wire_peer *peer, enum wire_type *type,
 	if (buffer_used(&peer->in) < sizeof(header) + header.length)
 		return 0;
 	buffer_take(&peer->in, sizeof(header));
-	*body = header.length ?
-			json_loadb((char *)peer->in.bytes + peer->in.start,
-				   header.length, 0, &error) :
-			NULL;
+	*body = header.length
+			? json_loadb((char *)peer->in.bytes + peer->in.start,
+				     header.length, 0, &error)
+			: NULL;
 	if (header.length)
 		buffer_take(&peer->in, header.length);
 	if (!json_is_object(*body)) {
@@ -500,7 +502,7 @@ static int read_some(struct wire_peer *peer)
 
 static int finish_connecting(struct wire_peer *peer)
 {
-	struct pollfd pfd = { .fd = peer->fd, .events = POLLOUT };
+	struct pollfd pfd = {.fd = peer->fd, .events = POLLOUT};
 	socklen_t length = sizeof(int);
 	int error = 0;
 
@@ -569,7 +571,7 @@ static int64_t now_ms(void)
 /* Wait until the socket has something for wire_pump(), and let it work. */
 static int wait_and_pump(struct wire_peer *peer, int64_t until)
 {
-	struct pollfd pfd = { .fd = peer->fd };
+	struct pollfd pfd = {.fd = peer->fd};
 	int64_t left = until < 0 ? -1 : until - now_ms();
 	int n;
 
@@ -607,7 +609,7 @@ int wire_receive(struct wire_peer *peer, enum wire_type *type, json_t **body,
 int wire_flush(struct wire_peer *peer, int timeout_ms)
 {
 	int64_t until = now_ms() + timeout_ms;
-	struct pollfd pfd = { .fd = peer->fd, .events = POLLOUT };
+	struct pollfd pfd = {.fd = peer->fd, .events = POLLOUT};
 	int64_t left;
 	int ret = write_some(peer);
 
@@ -658,7 +660,7 @@ static struct wire_peer *dial_address(const struct addrinfo *to,
 static struct addrinfo *look_up(const char *host, int port, char *err,
 				size_t errsize)
 {
-	struct addrinfo hints = { .ai_socktype = SOCK_STREAM };
+	struct addrinfo hints = {.ai_socktype = SOCK_STREAM};
 	struct addrinfo *list = NULL;
 	char service[8];
 	int ret;
@@ -726,8 +728,8 @@ static void explain(char *err, size_t errsize, const char *host, int port,
 			 host, port, why);
 		break;
 	default:
-		snprintf(err, errsize, "cannot connect to %s:%d: %s", host, port,
-			 why);
+		snprintf(err, errsize, "cannot connect to %s:%d: %s", host,
+			 port, why);
 	}
 }
 
@@ -798,8 +800,12 @@ struct wire_peer *wire_accept(int fd,
  * surrogates and what lies behind U+10FFFF are none. */
 static size_t utf8_length(const unsigned char *s)
 {
-	size_t length = s[0] < 0x80 ? 1 : s[0] < 0xc2 ? 0 : s[0] < 0xe0 ? 2 :
-			s[0] < 0xf0 ? 3 : s[0] < 0xf5 ? 4 : 0;
+	size_t length = s[0] < 0x80   ? 1
+			: s[0] < 0xc2 ? 0
+			: s[0] < 0xe0 ? 2
+			: s[0] < 0xf0 ? 3
+			: s[0] < 0xf5 ? 4
+				      : 0;
 
 	for (size_t i = 1; i < length; i++)
 		if ((s[i] & 0xc0) != 0x80)

@@ -52,10 +52,10 @@ static void start(const char *port_text, const char *const extra[])
 {
 	char program[PATH_MAX], port_file[300], dir[300], log[300], line[32];
 	const char *build = getenv("CKPT_BUILD");
-	char *argv[32] = { program,	   "--port",	 (char *)port_text,
-			   "--port-file",  port_file,	 "--ckptdir",
-			   dir,		   "--log",	 log,
-			   "--ready-fd",   "9" };
+	char *argv[32] = {program,	 "--port",  (char *)port_text,
+			  "--port-file", port_file, "--ckptdir",
+			  dir,		 "--log",   log,
+			  "--ready-fd",	 "9"};
 	int ready[2], n = 11;
 
 	snprintf(program, sizeof(program), "%s/ckpt_coordinator",
@@ -234,8 +234,8 @@ static int ask(struct wire_peer *client, struct wire_peer *agent,
 		json_t *query;
 
 		do {
-			ck_assert_int_eq(wire_receive(agent, &got, &query,
-						      WAIT_MS), 0);
+			ck_assert_int_eq(
+				wire_receive(agent, &got, &query, WAIT_MS), 0);
 			if (got == WIRE_QUERY)
 				say(agent, WIRE_PROCESSES,
 				    json_pack("{s:I, s:[{s:i}]}", "seq",
@@ -261,8 +261,8 @@ static json_t *status(struct wire_peer *agent)
 	json_t *data;
 
 	/* Answers to earlier queries may still be on their way. */
-	ck_assert(ask(client, agent, WIRE_STATUS, json_object(), &data, NULL,
-		      0));
+	ck_assert(
+		ask(client, agent, WIRE_STATUS, json_object(), &data, NULL, 0));
 	wire_close(client);
 	return data;
 }
@@ -299,11 +299,12 @@ static int begin(struct wire_peer *agent, char *path, size_t size)
 static void written(struct wire_peer *agent, int request)
 {
 	done(agent, request, PHASE_WRITE,
-	     json_pack("{s:i, s:i, s:[{s:s, s:i, s:s}], s:[{s:s}], s:[s], s:{s:s}}",
-		       "raw", 1000, "stored", 400, "images", "file",
-		       "proc-42.img", "pid", 42, "header_hash",
-		       "00000000000000ff", "files", "hash", "ab", "warnings",
-		       "a warning", "facts", "kernel", "6.1"));
+	     json_pack(
+		     "{s:i, s:i, s:[{s:s, s:i, s:s}], s:[{s:s}], s:[s], s:{s:s}}",
+		     "raw", 1000, "stored", 400, "images", "file",
+		     "proc-42.img", "pid", 42, "header_hash",
+		     "00000000000000ff", "files", "hash", "ab", "warnings",
+		     "a warning", "facts", "kernel", "6.1"));
 }
 
 static void commit(struct wire_peer *agent, int request, const char *path)
@@ -384,8 +385,8 @@ START_TEST(nothing_runs)
 	ck_assert_int_eq(wire_int(data, "host_groups", -1), 0);
 	ck_assert_int_eq(wire_int(data, "generation", -1), 0);
 	ck_assert_int_eq(wire_int(data, "interval", -1), 0);
-	ck_assert_ptr_nonnull(strstr(wire_string(data, "ckptdir", ""),
-				     "/ckpts"));
+	ck_assert_ptr_nonnull(
+		strstr(wire_string(data, "ckptdir", ""), "/ckpts"));
 	json_decref(data);
 	ck_assert(!ask(client, NULL, WIRE_CHECKPOINT, json_object(), NULL, text,
 		       sizeof(text)));
@@ -427,8 +428,8 @@ START_TEST(a_checkpoint)
 	ck_assert_int_eq(wire_int(data, "bytes", 0), 1000);
 	ck_assert_int_eq(wire_int(data, "stored", 0), 400);
 	ck_assert_str_eq(wire_string(data, "directory", ""), path);
-	ck_assert_ptr_nonnull(strstr(wire_string(reply, "text", ""),
-				     "note: a warning"));
+	ck_assert_ptr_nonnull(
+		strstr(wire_string(reply, "text", ""), "note: a warning"));
 	json_decref(reply);
 	wire_close(client);
 
@@ -600,8 +601,8 @@ START_TEST(barriers_of_two_groups)
 	done(b, request, PHASE_COMMIT, json_object());
 	reply = expect(client, WIRE_REPLY);
 	ck_assert(wire_bool(reply, "ok", 0));
-	ck_assert_int_eq(wire_int(json_object_get(reply, "data"), "processes",
-				  0), 3);
+	ck_assert_int_eq(
+		wire_int(json_object_get(reply, "data"), "processes", 0), 3);
 	json_decref(reply);
 	wire_close(client);
 	wire_close(a);
@@ -634,8 +635,8 @@ START_TEST(one_of_two_groups_fails)
 	    json_pack("{s:i, s:s}", "request", request, "phase", "abort"));
 	reply = expect(client, WIRE_REPLY);
 	ck_assert(!wire_bool(reply, "ok", 1));
-	ck_assert_ptr_nonnull(strstr(wire_string(reply, "text", ""),
-				     "no room"));
+	ck_assert_ptr_nonnull(
+		strstr(wire_string(reply, "text", ""), "no room"));
 	json_decref(reply);
 	wire_close(client);
 	wire_close(a);
@@ -681,7 +682,7 @@ END_TEST
 
 START_TEST(an_agent_that_says_nothing)
 {
-	static const char *const quick[] = { "--write-timeout", "1", NULL };
+	static const char *const quick[] = {"--write-timeout", "1", NULL};
 	char id[32], path[PATH_MAX];
 	struct wire_peer *agent, *client;
 	json_t *reply;
@@ -701,8 +702,8 @@ START_TEST(an_agent_that_says_nothing)
 	    json_pack("{s:i, s:s}", "request", request, "phase", "abort"));
 	reply = expect(client, WIRE_REPLY);
 	ck_assert(!wire_bool(reply, "ok", 1));
-	ck_assert_ptr_nonnull(strstr(wire_string(reply, "text", ""),
-				     "has not answered"));
+	ck_assert_ptr_nonnull(
+		strstr(wire_string(reply, "text", ""), "has not answered"));
 	json_decref(reply);
 	wire_close(client);
 	wire_close(agent);
@@ -836,10 +837,12 @@ START_TEST(a_restart)
 	body = expect(restart, WIRE_JOINED);
 	ck_assert_str_eq(wire_string(body, "computation", ""), id);
 	json_decref(body);
-	a = agent_with(id, 7, json_pack("{s:i, s:b, s:i}", "expect", 1,
-					"capsule", 1, "processes", 0));
-	b = agent_with(id, 8, json_pack("{s:i, s:b, s:i}", "expect", 1,
-					"capsule", 1, "processes", 0));
+	a = agent_with(id, 7,
+		       json_pack("{s:i, s:b, s:i}", "expect", 1, "capsule", 1,
+				 "processes", 0));
+	b = agent_with(id, 8,
+		       json_pack("{s:i, s:b, s:i}", "expect", 1, "capsule", 1,
+				 "processes", 0));
 	say(a, WIRE_RESTARTED, json_pack("{s:i}", "processes", 1));
 	/* not before all are back */
 	do {
@@ -931,7 +934,7 @@ END_TEST
 
 START_TEST(exit_on_last)
 {
-	static const char *const last[] = { "--exit-on-last", NULL };
+	static const char *const last[] = {"--exit-on-last", NULL};
 	char id[32];
 	struct wire_peer *agent;
 	int result;
@@ -984,8 +987,8 @@ START_TEST(everybody_in_his_place)
 	say(peer, WIRE_JOIN, json_pack("{s:s}", "dir", "relative"));
 	expect_closed(peer);
 	peer = enter(ROLE_RESTART);
-	say(peer, WIRE_RESTORE, json_pack("{s:s, s:s}", "dir", "/x",
-					  "computation", "../../etc"));
+	say(peer, WIRE_RESTORE,
+	    json_pack("{s:s, s:s}", "dir", "/x", "computation", "../../etc"));
 	expect_closed(peer);
 	json_decref(status(NULL));
 }
@@ -993,8 +996,8 @@ END_TEST
 
 static int raw(void)
 {
-	struct sockaddr_in to = { .sin_family = AF_INET,
-				  .sin_port = htons(port) };
+	struct sockaddr_in to = {.sin_family = AF_INET,
+				 .sin_port = htons(port)};
 	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
 
 	to.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
@@ -1077,14 +1080,17 @@ static json_t *any_value(int depth)
 START_TEST(authenticated_garbage)
 {
 	static const char *const keys[] = {
-		"request", "phase",  "host",   "group",	 "pid",	     "dir",
-		"state",   "expect", "images", "files",	 "warnings", "seq",
-		"options", "raw",    "total",  "seconds", "kill",     "fault",
-		"groups",  "name",   "generation", "processes", "runtime_dir",
-		"computation", "program", "text", "error", "facts", "list",
+		"request",    "phase",	   "host",	  "group",
+		"pid",	      "dir",	   "state",	  "expect",
+		"images",     "files",	   "warnings",	  "seq",
+		"options",    "raw",	   "total",	  "seconds",
+		"kill",	      "fault",	   "groups",	  "name",
+		"generation", "processes", "runtime_dir", "computation",
+		"program",    "text",	   "error",	  "facts",
+		"list",
 	};
-	static const enum wire_role roles[] = { ROLE_AGENT, ROLE_LAUNCH,
-						ROLE_RESTART, ROLE_COMMAND };
+	static const enum wire_role roles[] = {ROLE_AGENT, ROLE_LAUNCH,
+					       ROLE_RESTART, ROLE_COMMAND};
 
 	for (int i = 0; i < 400; i++) {
 		struct wire_peer *peer = enter(roles[chance() % 4]);
@@ -1099,8 +1105,8 @@ START_TEST(authenticated_garbage)
 			for (unsigned int k = chance() % 10; k; k--)
 				json_object_set_new(
 					body,
-					keys[chance() % (sizeof(keys) /
-							 sizeof(keys[0]))],
+					keys[chance() %
+					     (sizeof(keys) / sizeof(keys[0]))],
 					any_value(2));
 			if (wire_send(peer, type, body) < 0)
 				break;
@@ -1110,10 +1116,12 @@ START_TEST(authenticated_garbage)
 	ck_assert_int_eq(kill(coordinator, 0), 0);
 	ck_assert_int_eq(waitpid(coordinator, NULL, WNOHANG), 0);
 	json_decref(expect(({
-		struct wire_peer *client = enter(ROLE_COMMAND);
-		say(client, WIRE_LIST, json_object());
-		client;
-	}), WIRE_REPLY));
+				   struct wire_peer *client =
+					   enter(ROLE_COMMAND);
+				   say(client, WIRE_LIST, json_object());
+				   client;
+			   }),
+			   WIRE_REPLY));
 }
 END_TEST
 

@@ -71,10 +71,10 @@ static int check(const char *path)
 
 static Elf64_Ehdr elf(void)
 {
-	Elf64_Ehdr header = { .e_type = ET_DYN,
-			      .e_version = 1,
-			      .e_ehsize = sizeof(header),
-			      .e_phentsize = sizeof(Elf64_Phdr) };
+	Elf64_Ehdr header = {.e_type = ET_DYN,
+			     .e_version = 1,
+			     .e_ehsize = sizeof(header),
+			     .e_phentsize = sizeof(Elf64_Phdr)};
 
 	memcpy(header.e_ident, ELFMAG, SELFMAG);
 	header.e_ident[EI_CLASS] = ELFCLASS64;
@@ -93,7 +93,7 @@ static void put_dynamic(const char *path, const char *linker)
 		Elf64_Ehdr header;
 		Elf64_Phdr part;
 		char linker[64];
-	} file = { .header = elf() };
+	} file = {.header = elf()};
 
 	file.header.e_phoff = sizeof(file.header);
 	file.header.e_phnum = 1;
@@ -213,25 +213,28 @@ START_TEST(path_search)
 	mkdir("./sub", 0755);
 	mkdir("./sub/tool", 0755); /* a directory is passed over */
 	setenv("PATH", "/nonexistent:sub::/bin", 1);
-	ck_assert_int_eq(program_find("tool", path, sizeof(path), err,
-				      sizeof(err)), 0);
+	ck_assert_int_eq(
+		program_find("tool", path, sizeof(path), err, sizeof(err)), 0);
 	ck_assert_str_eq(path, "tool");
-	ck_assert_int_eq(program_find("sh", path, sizeof(path), err,
-				      sizeof(err)), 0);
+	ck_assert_int_eq(
+		program_find("sh", path, sizeof(path), err, sizeof(err)), 0);
 	ck_assert_str_eq(path, "/bin/sh");
-	ck_assert_int_eq(program_find("plain", path, sizeof(path), err,
-				      sizeof(err)), -EACCES);
+	ck_assert_int_eq(
+		program_find("plain", path, sizeof(path), err, sizeof(err)),
+		-EACCES);
 	ck_assert_ptr_nonnull(strstr(err, "not executable"));
-	ck_assert_int_eq(program_find("nosuch", path, sizeof(path), err,
-				      sizeof(err)), -ENOENT);
+	ck_assert_int_eq(
+		program_find("nosuch", path, sizeof(path), err, sizeof(err)),
+		-ENOENT);
 	ck_assert_ptr_nonnull(strstr(err, "not found in PATH"));
 	ck_assert_int_eq(program_find("", path, sizeof(path), err, sizeof(err)),
 			 -ENOENT);
-	ck_assert_int_eq(program_find("./plain", path, sizeof(path), err,
-				      sizeof(err)), 0); /* a path is a path */
+	ck_assert_int_eq(
+		program_find("./plain", path, sizeof(path), err, sizeof(err)),
+		0); /* a path is a path */
 	unsetenv("PATH");
-	ck_assert_int_eq(program_find("sh", path, sizeof(path), err,
-				      sizeof(err)), 0);
+	ck_assert_int_eq(
+		program_find("sh", path, sizeof(path), err, sizeof(err)), 0);
 	ck_assert_str_eq(path, "/bin/sh");
 }
 END_TEST
@@ -264,21 +267,25 @@ START_TEST(preload_paths)
 
 	setenv("XDG_RUNTIME_DIR", folder, 1);
 	ck_assert_int_eq(preload_path("/usr/lib/x.so", path, sizeof(path), err,
-				      sizeof(err)), 0);
+				      sizeof(err)),
+			 0);
 	ck_assert_str_eq(path, "/usr/lib/x.so");
 	/* separators of LD_PRELOAD */
 	ck_assert_int_eq(preload_path("/my lib/a:b/libckpt.so", path,
-				      sizeof(path), err, sizeof(err)), 0);
+				      sizeof(path), err, sizeof(err)),
+			 0);
 	ck_assert_ptr_null(strpbrk(path, " :$"));
 	n = readlink(path, target, sizeof(target) - 1);
 	ck_assert_int_gt(n, 0);
 	target[n] = '\0';
 	ck_assert_str_eq(target, "/my lib/a:b/libckpt.so");
 	ck_assert_int_eq(preload_path("/my lib/a:b/libckpt.so", again,
-				      sizeof(again), err, sizeof(err)), 0);
+				      sizeof(again), err, sizeof(err)),
+			 0);
 	ck_assert_str_eq(path, again);
 	ck_assert_int_eq(preload_path("/my lib/$ORIGIN/libckpt.so", again,
-				      sizeof(again), err, sizeof(err)), 0);
+				      sizeof(again), err, sizeof(err)),
+			 0);
 	ck_assert_str_ne(path, again);
 	ck_assert_int_eq(unlink(path) | unlink(again), 0);
 }

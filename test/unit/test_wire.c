@@ -26,7 +26,7 @@ static int listener, port;
 
 static void listen_somewhere(void)
 {
-	struct sockaddr_in here = { .sin_family = AF_INET };
+	struct sockaddr_in here = {.sin_family = AF_INET};
 	socklen_t length = sizeof(here);
 
 	here.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
@@ -64,8 +64,8 @@ static void shake(struct wire_peer *a, struct wire_peer *b, int *ra, int *rb)
 	*ra = *rb = 0;
 	for (int i = 0; i < 1000 && !(*ra < 0 || *rb < 0); i++) {
 		struct pollfd fds[2] = {
-			{ wire_fd(a), POLLIN, 0 },
-			{ wire_fd(b), POLLIN, 0 },
+			{wire_fd(a), POLLIN, 0},
+			{wire_fd(b), POLLIN, 0},
 		};
 
 		*ra = wire_pump(a);
@@ -127,7 +127,7 @@ START_TEST(connect_says_why)
 
 	if (!child) {
 		struct wire_peer *server = admit(right);
-		struct pollfd pfd = { wire_fd(server), POLLIN, 0 };
+		struct pollfd pfd = {wire_fd(server), POLLIN, 0};
 
 		while (wire_pump(server) == 0)
 			poll(&pfd, 1, DEADLINE_MS);
@@ -150,9 +150,8 @@ END_TEST
 START_TEST(connect_to_who_says_nothing)
 {
 	char err[256];
-	struct wire_peer *peer = wire_connect("127.0.0.1", port, right,
-					      ROLE_COMMAND, 100, err,
-					      sizeof(err));
+	struct wire_peer *peer = wire_connect(
+		"127.0.0.1", port, right, ROLE_COMMAND, 100, err, sizeof(err));
 
 	ck_assert_ptr_null(peer);
 	ck_assert_int_eq(errno, ETIMEDOUT);
@@ -216,9 +215,9 @@ START_TEST(a_large_message)
 	memset(text, 'x', length);
 	text[length] = '\0';
 	open_pair(&client, &server, ROLE_AGENT);
-	ck_assert_int_eq(wire_send(client, WIRE_DONE,
-				   json_pack("{s:s}", "text", text)),
-			 0);
+	ck_assert_int_eq(
+		wire_send(client, WIRE_DONE, json_pack("{s:s}", "text", text)),
+		0);
 	ck_assert(wire_wants_write(client));
 	while ((ret = wire_next(server, &type, &body)) == 0) {
 		ck_assert_int_eq(wire_pump(client), 0);
@@ -229,10 +228,10 @@ START_TEST(a_large_message)
 	ck_assert(!wire_wants_write(client));
 	json_decref(body);
 	/* One more byte than allowed is refused here, not there. */
-	ck_assert_int_eq(wire_send(client, WIRE_DONE,
-				   json_pack("{s:s, s:s}", "text", text, "more",
-					     text)),
-			 -EMSGSIZE);
+	ck_assert_int_eq(
+		wire_send(client, WIRE_DONE,
+			  json_pack("{s:s, s:s}", "text", text, "more", text)),
+		-EMSGSIZE);
 	free(text);
 	wire_close(client);
 	wire_close(server);
@@ -298,8 +297,8 @@ END_TEST
 
 static int raw_connection(struct wire_peer **server)
 {
-	struct sockaddr_in to = { .sin_family = AF_INET,
-				  .sin_port = htons(port) };
+	struct sockaddr_in to = {.sin_family = AF_INET,
+				 .sin_port = htons(port)};
 	int fd = socket(AF_INET, SOCK_STREAM, 0);
 
 	to.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
@@ -310,7 +309,7 @@ static int raw_connection(struct wire_peer **server)
 
 static int verdict(struct wire_peer *server)
 {
-	struct pollfd pfd = { wire_fd(server), POLLIN, 0 };
+	struct pollfd pfd = {wire_fd(server), POLLIN, 0};
 
 	poll(&pfd, 1, DEADLINE_MS);
 	return wire_pump(server);
@@ -381,9 +380,14 @@ END_TEST
 START_TEST(malformed_proofs)
 {
 	static const char *const bodies[] = {
-		"{}", "[]", "nonsense", "{\"role\": \"x\"}", "",
+		"{}",
+		"[]",
+		"nonsense",
+		"{\"role\": \"x\"}",
+		"",
 		"{\"role\": 1, \"nonce\": \"00\", \"proof\": \"zz\"}",
-		"{\"role\": 1e99}", "{\"role\": 1, \"nonce\": null}",
+		"{\"role\": 1e99}",
+		"{\"role\": 1, \"nonce\": null}",
 	};
 
 	for (size_t i = 0; i < sizeof(bodies) / sizeof(bodies[0]); i++) {
@@ -414,12 +418,12 @@ START_TEST(malformed_after_the_handshake)
 		uint32_t length; /* in the header */
 		uint16_t type;
 	} frames[] = {
-		{ "", 0, WIRE_STATUS },		 /* no object */
-		{ "[1]", 3, WIRE_STATUS },
-		{ "{\"a\":", 5, WIRE_STATUS },
-		{ "\xff\xfe", 2, WIRE_STATUS },
-		{ "{}", WIRE_BODY_MAX + 1, WIRE_STATUS },
-		{ "{}", 2, 0 },
+		{"", 0, WIRE_STATUS}, /* no object */
+		{"[1]", 3, WIRE_STATUS},
+		{"{\"a\":", 5, WIRE_STATUS},
+		{"\xff\xfe", 2, WIRE_STATUS},
+		{"{}", WIRE_BODY_MAX + 1, WIRE_STATUS},
+		{"{}", 2, 0},
 	};
 
 	for (size_t i = 0; i < sizeof(frames) / sizeof(frames[0]); i++) {
@@ -480,12 +484,12 @@ START_TEST(proofs_are_not_reusable)
 	server = admit(right);
 	/* client to server, by hand, so that the bytes can be kept */
 	for (int i = 0; i < 2; i++) {
-		struct pollfd pfd = { wire_fd(client), POLLIN | POLLOUT, 0 };
+		struct pollfd pfd = {wire_fd(client), POLLIN | POLLOUT, 0};
 
 		poll(&pfd, 1, DEADLINE_MS);
 		wire_pump(client);
 	}
-	struct pollfd pfd = { wire_fd(server), POLLIN, 0 };
+	struct pollfd pfd = {wire_fd(server), POLLIN, 0};
 
 	ck_assert_int_eq(poll(&pfd, 1, DEADLINE_MS), 1);
 	n = recv(wire_fd(server), seen, sizeof(seen), MSG_PEEK);
@@ -509,15 +513,15 @@ START_TEST(text_of_any_bytes)
 	static const struct {
 		const char *bytes, *text;
 	} cases[] = {
-		{ "plain", "plain" },
-		{ "gr\xc3\xbc\xc3\x9f", "gr\xc3\xbc\xc3\x9f" },
-		{ "cut\xc3", "cut\\xc3" },
-		{ "\xff", "\\xff" },
-		{ "\xed\xa0\x80", "\\xed\\xa0\\x80" }, /* a surrogate */
-		{ "\xc0\xaf", "\\xc0\\xaf" },	      /* overlong */
-		{ "\xf0\x9f\x98\x80", "\xf0\x9f\x98\x80" },
-		{ "\xf4\x90\x80\x80", "\\xf4\\x90\\x80\\x80" },
-		{ "", "" },
+		{"plain", "plain"},
+		{"gr\xc3\xbc\xc3\x9f", "gr\xc3\xbc\xc3\x9f"},
+		{"cut\xc3", "cut\\xc3"},
+		{"\xff", "\\xff"},
+		{"\xed\xa0\x80", "\\xed\\xa0\\x80"}, /* a surrogate */
+		{"\xc0\xaf", "\\xc0\\xaf"},	     /* overlong */
+		{"\xf0\x9f\x98\x80", "\xf0\x9f\x98\x80"},
+		{"\xf4\x90\x80\x80", "\\xf4\\x90\\x80\\x80"},
+		{"", ""},
 	};
 
 	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
