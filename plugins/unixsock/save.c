@@ -214,6 +214,8 @@ static uint32_t unixsock_named(const struct unixsock_name *name, int listening)
 {
 	size_t i;
 
+	if (!name->length)
+		return 0;
 	for (i = 0; i < ckpt_fd_count(); i++) {
 		const struct ckpt_fd *fd = ckpt_fd_at(i);
 		struct unixsock_name other = {0};
