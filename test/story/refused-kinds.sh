@@ -1,0 +1,10 @@
+# SPDX-License-Identifier: MIT
+# What cannot be saved is named, the program runs on, and later it can be.
+# run-as: user root
+launch refused-kinds; await ready
+checkpoint_fails; expect_said 'master of a pseudo-terminal'
+resume; await ready
+checkpoint_fails; expect_said 'descriptors are on their way'
+resume; await ready
+checkpoint; kill_all; restart; resume
+expect_exit 0
