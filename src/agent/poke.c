@@ -43,10 +43,15 @@ static int takes_pokes(struct member *m, uint32_t request, int *leaderless)
  * last and taken away first: the rest is of that thread, or not looked at. */
 static void slot_fill(struct registry_slot *slot, pid_t pid, pid_t tid)
 {
+	struct registry_call call;
+	uint64_t switches;
+
 	__atomic_store_n(&slot->poked_tid, 0, __ATOMIC_SEQ_CST);
 	slot->error = 0;
-	slot->asleep_since = proc_asleep_since(pid, tid);
-	slot->poked_call = slot->asleep_since ? proc_call(pid, tid) + 1 : 0;
+	proc_call(pid, tid, &call);
+	slot->asleep_since = proc_asleep_since(pid, tid, &switches);
+	slot->poked_call = (int32_t)call.nr + 1;
+	slot->poked_print = registry_print(&call, switches);
 	__atomic_store_n(&slot->poked_tid, tid, __ATOMIC_SEQ_CST);
 }
 

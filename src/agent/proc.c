@@ -196,14 +196,19 @@ int proc_same_memory(pid_t a, pid_t b)
 	return syscall(SYS_kcmp, a, b, KCMP_VM, 0, 0) == 0;
 }
 
-int proc_call(pid_t pid, pid_t tid)
+void proc_call(pid_t pid, pid_t tid, struct registry_call *call)
 {
-	char path[64], text[256];
+	char path[64], text[256], *at = text;
 
+	call->nr = -1;
 	path_of(path, sizeof(path), pid, tid, "syscall");
 	if (slurp(path, text, sizeof(text)) <= 0 || !isdigit(text[0]))
-		return -1;
-	return atoi(text);
+		return;
+	call->nr = strtoll(at, &at, 10);
+	for (int i = 0; i < 6; i++)
+		call->arguments[i] = strtoull(at, &at, 16);
+	call->sp = strtoull(at, &at, 16);
+	call->ip = strtoull(at, &at, 16);
 }
 
 void proc_describe(pid_t pid, char *text, size_t size)
@@ -275,13 +280,16 @@ void proc_clocks_forget(void)
 }
 
 /* ns, or -1 */
-static int64_t exec_start(const char *path)
+static int64_t exec_start(const char *path, uint64_t *switches)
 {
-	char text[1024], *at;
+	char text[4096], *at;
 	int64_t ms, fraction;
 
 	if (slurp(path, text, sizeof(text)) < 0)
 		return -1;
+	at = strstr(text, "\nnr_voluntary_switches");
+	at = at ? strchr(at, ':') : NULL;
+	*switches = at ? strtoull(at + 1, NULL, 10) : 0;
 	at = strstr(text, "se.exec_start");
 	at = at ? strchr(at, ':') : NULL;
 	if (!at)
@@ -294,6 +302,7 @@ static int64_t exec_start(const char *path)
 static int64_t clock_measure(int cpu)
 {
 	int64_t best = INT64_MIN, shortest = INT64_MAX;
+	uint64_t switches;
 	char self[64];
 	cpu_set_t before, there;
 
@@ -313,7 +322,7 @@ static int64_t clock_measure(int cpu)
 		started = (int64_t)loop_now();
 		sched_yield();
 		now = (int64_t)loop_now();
-		run = exec_start(self);
+		run = exec_start(self, &switches);
 		if (run < 0)
 			break;
 		if (now - started < shortest) {
@@ -327,17 +336,18 @@ static int64_t clock_measure(int cpu)
 	return best;
 }
 
-uint64_t proc_asleep_since(pid_t pid, pid_t tid)
+uint64_t proc_asleep_since(pid_t pid, pid_t tid, uint64_t *switches)
 {
 	struct proc_stat stat;
 	char path[64];
 	int64_t since, now = (int64_t)loop_now();
 
+	*switches = 0;
 	if (proc_stat(pid, tid, &stat) < 0 || stat.state != 'S' ||
 	    stat.processor < 0 || stat.processor >= CPUS)
 		return 0;
 	path_of(path, sizeof(path), pid, tid, "sched");
-	since = exec_start(path);
+	since = exec_start(path, switches);
 	if (since < 0)
 		return 0;
 	if (!clocks.known[stat.processor]) {

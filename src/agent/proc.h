@@ -7,6 +7,8 @@
 #include <stdint.h>
 #include <sys/types.h>
 
+#include "wire/registry.h"
+
 struct proc_stat {
 	char state;
 	pid_t ppid;
@@ -38,10 +40,11 @@ int proc_maps(pid_t pid, const char *name);
 int proc_same_memory(pid_t a, pid_t b);
 /* What keeps it from answering, in words: "is stopped by a signal ...". */
 void proc_describe(pid_t pid, char *text, size_t size);
-/* When a sleeping thread fell asleep: CLOCK_MONOTONIC ns, 0 if unknown. */
-uint64_t proc_asleep_since(pid_t pid, pid_t tid);
-/* The number of the system call that a thread sleeps in; -1: unknown. */
-int proc_call(pid_t pid, pid_t tid);
+/* When a sleeping thread fell asleep: CLOCK_MONOTONIC ns, 0 if unknown.
+ * *switches: how often it had by then. */
+uint64_t proc_asleep_since(pid_t pid, pid_t tid, uint64_t *switches);
+/* The system call that a thread sleeps in; nr -1: unknown. */
+void proc_call(pid_t pid, pid_t tid, struct registry_call *call);
 /* Clocks of different CPUs drift: measure anew from now on. */
 void proc_clocks_forget(void);
 

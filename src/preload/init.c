@@ -80,6 +80,7 @@ void preload_start(void)
 	learn_library();
 	learn_rseq();
 	preload.minsigstksz = getauxval(AT_MINSIGSTKSZ);
+	preload.syscall_ip = (uintptr_t)wrap_syscall_made;
 	/* The handler first: a slot says that pokes are answered. */
 	park_signal_arm();
 	if (preload_registry_join(NULL) == 0)

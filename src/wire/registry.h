@@ -51,7 +51,7 @@ struct registry_slot {
 	char program[16];   /* comm, for messages */
 	int32_t poked_call; /* agent, like poked_tid: number + 1 of the system
 			     * call it sits in, 0: not known */
-	uint32_t pad;
+	uint32_t poked_print; /* registry_print() of that call */
 };
 _Static_assert(sizeof(struct registry_slot) == 64, "a slot");
 
@@ -69,6 +69,37 @@ struct registry_header {
 	char generation_dir[1024]; /* absolute; empty: nothing under way */
 };
 _Static_assert(sizeof(struct registry_header) <= REGISTRY_HEADER, "one page");
+
+/* A system call that a thread sits in, as /proc/PID/task/TID/syscall has it.
+ * A thread that is poked may have gone on since: by the print it knows whether
+ * it is in that call still. The lower twelve bits are those of the number of
+ * voluntary context switches: the same sleep, too, not only the same call. */
+struct registry_call {
+	int64_t nr;
+	uint64_t arguments[6];
+	uint64_t sp, ip;
+};
+
+#define REGISTRY_PRINT_SWITCHES 0xfffu
+
+static inline uint32_t registry_print(const struct registry_call *call,
+				      uint64_t switches)
+{
+	const uint64_t *a = call->arguments;
+	const uint64_t words[] = {
+		(uint64_t)call->nr, a[0], a[1], a[2], a[3], a[4], a[5],
+		call->sp, call->ip,
+	};
+	uint64_t h = 0;
+	int i;
+
+	for (i = 0; i < 9; i++) {
+		h = (h ^ words[i]) * 0x9e3779b97f4a7c15ull;
+		h ^= h >> 29;
+	}
+	return ((uint32_t)h & ~REGISTRY_PRINT_SWITCHES) |
+	       ((uint32_t)switches & REGISTRY_PRINT_SWITCHES);
+}
 
 #define REGISTRY_SIZE                                                          \
 	(REGISTRY_HEADER + REGISTRY_SLOTS * sizeof(struct registry_slot))

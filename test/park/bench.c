@@ -92,12 +92,13 @@ static void look(struct registry_slot *slot, pid_t pid, pid_t tid)
 		return;
 	task_read_call(dir, &thread);
 	task_sleep_begin();
-	if (thread.syscall_nr >= 0)
+	if (thread.call.nr >= 0)
 		task_read_sleep(dir, &thread);
 	task_sleep_end();
 	close(dir);
 	slot->poked_tid = tid;
-	slot->poked_call = (int)thread.syscall_nr + 1;
+	slot->poked_call = (int)thread.call.nr + 1;
+	slot->poked_print = registry_print(&thread.call, thread.switches);
 	slot->asleep_since = thread.asleep_since;
 }
 

@@ -426,6 +426,9 @@ static void do_io_getevents(void)
 	took(SLEEP_MS);
 }
 
+static atomic_int stop_now;
+static void run_threads(void *(*run)(void *), int count, double ms);
+
 /* ---- calls that wait for something, which comes after a while */
 
 static void *later_run(void *run)
@@ -589,6 +592,65 @@ static void do_own_eintr(void)
 	while (got == 0)
 		usleep(1000);
 	check(now_ms() - start < 30000);
+}
+
+/* Short calls in quick succession, many from the same instruction: what was
+ * seen of a thread before the signal is often not true any more. */
+static void *mixed_run(void *arg)
+{
+	struct timespec ms = {0, 1000000}, t;
+	unsigned n = (unsigned)(intptr_t)arg;
+	struct epoll_event e;
+	int epoll = epoll_create1(0), word = 1, fds[2];
+	struct pollfd p = {.events = POLLIN};
+	char c;
+
+	check(pipe(fds) == 0);
+	p.fd = fds[0];
+	for (; !stop_now; n++) {
+		double start = now_ms();
+
+		switch (n % 8) {
+		case 0:
+			check(syscall(SYS_futex, &word, FUTEX_WAIT, 1, &ms,
+				      NULL, 0) == -1 &&
+			      errno == ETIMEDOUT);
+			break;
+		case 1:
+			check(syscall(SYS_epoll_pwait, epoll, &e, 1, 1, NULL,
+				      8) == 0);
+			break;
+		case 2:
+			t = ms;
+			check(syscall(SYS_nanosleep, &t, NULL) == 0);
+			break;
+		case 3:
+			check(syscall(SYS_poll, &p, 1, 1) == 0);
+			break;
+		case 4:
+			t = ms;
+			check(syscall(SYS_ppoll, &p, 1, &t, NULL, 8) == 0);
+			break;
+		case 5:
+			check(syscall(SYS_write, fds[1], "x", 1) == 1);
+			check(syscall(SYS_read, fds[0], &c, 1) == 1);
+			continue;
+		case 6:
+			check(syscall(SYS_futex, &word, FUTEX_WAIT, 2, &ms,
+				      NULL, 0) == -1 &&
+			      errno == EAGAIN);
+			continue;
+		default:
+			check(poll(&p, 1, 1) == 0);
+		}
+		check(now_ms() - start >= 0.9);
+	}
+	return NULL;
+}
+
+static void do_mixed_calls(void)
+{
+	run_threads(mixed_run, 4, 2000);
 }
 
 /* A timer that keeps coming, at all moments of a stop. */
@@ -843,8 +905,6 @@ static void do_stream_whole(void)
 }
 
 /* ---- threads in odd states */
-
-static atomic_int stop_now;
 
 static void run_for(double ms)
 {
@@ -1594,6 +1654,7 @@ static const struct {
 	CASE(sigwait),
 	CASE(own_eintr),
 	CASE(itimer),
+	CASE(mixed_calls),
 	CASE(msgrcv),
 	CASE(semop),
 	CASE(wait),

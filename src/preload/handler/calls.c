@@ -104,10 +104,11 @@ static enum how settle(enum how how, int index, const uint64_t arguments[6])
 /* For the service thread: is it worth the trouble to find out since when a
  * thread in this call has been asleep? (Of its descriptors it has a copy; of
  * its memory it reads nothing.) */
-int calls_need_sleep(int64_t nr, const uint64_t arguments[6])
+int calls_need_sleep(const struct registry_call *call)
 {
+	const uint64_t *arguments = call->arguments;
 	int index = 0;
-	enum how how = look_up(nr, &index);
+	enum how how = look_up(call->nr, &index);
 
 	switch (settle(how, index, arguments)) {
 	case MS:
@@ -318,9 +319,17 @@ static void repair(ucontext_t *context, int64_t nr, const struct stop_call *call
 /* ---- going on with the rest of the bytes: argument 1 is the buffer, 2 the
  * length */
 
-static int cut_short(int64_t nr, ucontext_t *context)
+static int some_bytes(ucontext_t *context)
 {
 	uint64_t result = context_result(context);
+
+	return result && result < *context_argument(context, 2) &&
+	       result <= INT32_MAX;
+}
+
+/* Which of the calls with these arguments promise more than that? */
+static int cut_short(int64_t nr, ucontext_t *context)
+{
 	uint64_t flags = *context_argument(context, 3);
 	long status;
 
@@ -338,8 +347,6 @@ static int cut_short(int64_t nr, ucontext_t *context)
 	default:
 		return 0;
 	}
-	if (!result || result >= *context_argument(context, 2))
-		return 0;
 	status = sys_fcntl((int)*context_argument(context, 0), F_GETFL, 0);
 	return status >= 0 && !(status & O_NONBLOCK);
 }
@@ -371,37 +378,79 @@ static int in_stub(ucontext_t *context)
 	       context_ip(context) == (uintptr_t)park_resume_rested;
 }
 
+/* A call instruction at that place? Code need not be readable, and a call that
+ * wants to read a set before it sees that `how` makes no sense tells. */
+static int is_call(uint64_t ip)
+{
+	const uint64_t *word = (void *)(ip & -8ull);
+
+	return sys_sigprocmask(-1, word, NULL) != -EFAULT &&
+	       context_is_call((void *)ip);
+}
+
+/* The kernel steps back before the instruction when it will start the call
+ * anew. */
+static int stepped_back(ucontext_t *context, int64_t nr)
+{
+	return context_result(context) == (uint64_t)nr &&
+	       is_call(context_ip(context));
+}
+
+struct registry_call calls_of(ucontext_t *context, int64_t nr)
+{
+	struct registry_call call = {
+		.nr = nr,
+		.sp = context_sp(context),
+		.ip = context_ip(context),
+	};
+	int i;
+
+	for (i = 0; i < 6; i++)
+		call.arguments[i] = *context_argument(context, i);
+	if (stepped_back(context, nr))
+		call.ip += CONTEXT_CALL_LENGTH;
+	return call;
+}
+
+int calls_same(ucontext_t *context, const struct registry_call *call)
+{
+	struct registry_call now;
+	int i;
+
+	if (call->nr < 0)
+		return 0;
+	now = calls_of(context, call->nr);
+	for (i = 0; i < 6; i++)
+		if (now.arguments[i] != call->arguments[i])
+			return 0;
+	return now.sp == call->sp && now.ip == call->ip;
+}
+
 /* The number of the call that has just returned, -1: it was no call, or
  * nobody knows. */
 static int64_t number(ucontext_t *context, const struct stop_call *call)
 {
-	const unsigned char *code = (void *)context_ip(context);
-	int64_t nr;
+	uint64_t ip = context_ip(context);
+	uint64_t before = ip - CONTEXT_CALL_LENGTH;
 
-	if (call->nr >= 0 && call->ip == context_ip(context))
+	/* Our syscall() leaves it in the red zone. */
+	if (ip == preload.syscall_ip)
+		return *(int64_t *)(context_sp(context) - sizeof(int64_t));
+	if (call->nr >= 0)
 		return call->nr;
-	code -= CONTEXT_CALL_LENGTH;
-	if (!context_is_call(code))
-		return -1;
-	nr = context_call_number(code);
-	/* What the agent has seen comes without an address. */
-	return nr >= 0 || call->ip ? nr : call->nr;
+	return is_call(before) ? context_call_number((void *)before) : -1;
 }
 
 /* The kernel is about to start the call anew because our handler has
  * SA_RESTART. One of the program's that is due may not have it. */
 static void unrestart(ucontext_t *context, const struct stop_call *call)
 {
-	uint64_t behind = context_ip(context) + CONTEXT_CALL_LENGTH;
 	int index;
 
-	if (call->nr < 0 || context_result(context) != (uint64_t)call->nr ||
-	    (call->ip && call->ip != behind) ||
-	    look_up(call->nr, &index) == LEAVE ||
-	    !context_is_call((void *)context_ip(context)) ||
-	    !signal_due(context, 1))
+	if (call->nr < 0 || !stepped_back(context, call->nr) ||
+	    look_up(call->nr, &index) == LEAVE || !signal_due(context, 1))
 		return;
-	context_ip(context) = behind;
+	context_ip(context) += CONTEXT_CALL_LENGTH;
 	context_result(context) = (uint64_t)-EINTR;
 }
 
@@ -419,22 +468,25 @@ static void interrupted(ucontext_t *context, const struct stop_call *call)
 		repair(context, nr, call);
 }
 
-/* Some bytes: of a call that it was seen in. 1: it goes on with the rest. */
+/* 1: a call has returned with some of its bytes, and goes on with the rest. To
+ * do so when it was no signal that stopped it does no harm: the rest gives an
+ * error, and the program is told of the bytes. */
 static int returned(ucontext_t *context, const struct stop_call *call)
 {
 	struct resume *r = (void *)context_sp(context);
+	int stub = context_ip(context) == (uintptr_t)park_resume_rested;
+	int64_t nr;
 
-	if (context_ip(context) == (uintptr_t)park_resume_rested) {
-		if (!cut_short((int64_t)r->nr, context) ||
-		    signal_due(context, 0))
-			return 0;
-		move_on(context, r);
-		return 1;
-	}
-	if (call->nr < 0 || !cut_short(call->nr, context) ||
-	    number(context, call) != call->nr || signal_due(context, 0))
+	if (!some_bytes(context))
 		return 0;
-	rest_first(context, call->nr);
+	nr = stub ? (int64_t)r->nr : number(context, call);
+	if (nr < 0 || stepped_back(context, nr) || !cut_short(nr, context) ||
+	    signal_due(context, 0))
+		return 0;
+	if (stub)
+		move_on(context, r);
+	else
+		rest_first(context, nr);
 	return 1;
 }
 

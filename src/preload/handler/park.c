@@ -52,7 +52,7 @@ static int see(struct round *r, int32_t tid)
 			return ret;
 		thread = records_at(ticket);
 		task_read_call(r->dir, thread);
-		if (calls_need_sleep(thread->syscall_nr, thread->syscall_args))
+		if (calls_need_sleep(&thread->call))
 			task_read_sleep(r->dir, thread);
 	}
 	thread = records_at(ticket);
@@ -162,7 +162,7 @@ static void blame(struct round *r, struct park_late *late)
 		late->tid = thread->tid;
 		late->state = task_state(r->dir, thread->tid);
 		task_read_call(r->dir, thread);
-		late->syscall = thread->syscall_nr;
+		late->syscall = thread->call.nr;
 		return;
 	}
 }

@@ -14,6 +14,7 @@
 #include <sys/ucontext.h>
 
 #include "image/format.h"
+#include "wire/registry.h"
 
 /* setjmp for parked tasks: 0 at first, 1 when it comes back by the bare
  * restorer. In handler/arch/x86_64/jump.S. */
@@ -32,9 +33,7 @@ struct park_thread {
 	uint64_t signalled;	/* service thread: when, 0: not yet */
 	/* What it was doing before the signal (service thread writes, for
 	 * the first thread the agent by way of the registry). */
-	int64_t syscall_nr;	/* -1: none, or unknown */
-	uint64_t syscall_args[6];
-	uint64_t syscall_ip, syscall_sp; /* behind the instruction; 0: unknown */
+	struct registry_call call; /* nr -1: none, or unknown */
 	uint64_t asleep_since;	/* CLOCK_MONOTONIC ns, 0: unknown */
 	uint64_t switches;	/* voluntary ones, read with asleep_since */
 	/* What the kernel knows of it: saved by park_capture(), put back

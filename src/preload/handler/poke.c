@@ -38,9 +38,37 @@ uint64_t park_started(void)
 	return stop.started;
 }
 
+/* How often the thread has gone to sleep: by that it knows whether a sleep that
+ * somebody has seen is the one that our signal ended. */
+static uint64_t switches(void)
+{
+	struct rusage usage;
+
+	if (SYS_CALL(SYS_getrusage, RUSAGE_THREAD, &usage) < 0)
+		return 0;
+	return (uint64_t)usage.ru_nvcsw;
+}
+
+/* What the agent saw before it poked us, if it is true still. */
+static void recall(struct park_thread *me, const struct registry_slot *slot,
+		   ucontext_t *context)
+{
+	int64_t nr = (int64_t)slot->poked_call - 1;
+	struct registry_call call = calls_of(context, nr);
+	uint32_t print = registry_print(&call, switches());
+	uint32_t differs = print ^ slot->poked_print;
+
+	if (differs & ~REGISTRY_PRINT_SWITCHES)
+		return;
+	me->call = call;
+	if (!differs)
+		me->asleep_since = slot->asleep_since;
+}
+
 /* The agent's poke: one thread starts the stop, the others leave it alone,
  * and so do all when the request is an old one (the signal queues). */
-static struct park_thread *begin(uint32_t request, uint64_t now)
+static struct park_thread *begin(uint32_t request, uint64_t now,
+				 ucontext_t *context)
 {
 	struct park_thread *me = &stop.first;
 	struct registry_slot *slot = preload.slot;
@@ -60,12 +88,10 @@ static struct park_thread *begin(uint32_t request, uint64_t now)
 
 	*me = (struct park_thread){
 		.tid = sys_gettid(),
-		.syscall_nr = -1,
+		.call.nr = -1,
 	};
-	if (slot->poked_tid == me->tid) {
-		me->syscall_nr = (int64_t)slot->poked_call - 1;
-		me->asleep_since = slot->asleep_since;
-	}
+	if (slot->poked_tid == me->tid && slot->poked_call > 0)
+		recall(me, slot, context);
 	stop.started = now;
 	stop.order = ORDER_HOLD;
 	stop.arrived = 0;
@@ -147,17 +173,6 @@ static void __attribute__((noinline)) stand(struct park_thread *me,
 	obey(me);
 }
 
-/* Whether the thread was still in the sleep that the service thread saw: it
- * has not gone to sleep again since. */
-static int same_sleep(uint64_t switches)
-{
-	struct rusage usage;
-
-	if (SYS_CALL(SYS_getrusage, 1 /* RUSAGE_THREAD */, &usage) < 0)
-		return 0;
-	return (uint64_t)usage.ru_nvcsw == switches;
-}
-
 void poke_take(uint64_t value, ucontext_t *context)
 {
 	uint32_t request = (uint32_t)value, ticket = value >> 32;
@@ -176,16 +191,17 @@ void poke_take(uint64_t value, ucontext_t *context)
 	/* In this order: whoever waits for inside == 0 has put an end to the
 	 * request before, so either we see that or it sees us. */
 	stop_add(&stop.inside, 1);
-	me = ticket ? redeem(request, ticket) : begin(request, call.stopped);
+	me = ticket ? redeem(request, ticket)
+		    : begin(request, call.stopped, context);
 	if (me) {
 		me->context = context;
-		if (me->switches && !same_sleep(me->switches))
+		if (ticket && me->asleep_since && me->switches != switches())
 			me->asleep_since = 0;
 		stand(me, request);
-		call.nr = me->syscall_nr;
-		call.ip = me->syscall_ip;
-		call.sp = me->syscall_sp;
-		call.asleep_since = me->asleep_since;
+		if (calls_same(context, &me->call)) {
+			call.nr = me->call.nr;
+			call.asleep_since = me->asleep_since;
+		}
 		self_leave(me);
 	}
 	/* Our record and the service thread may be gone from here on. */

@@ -152,7 +152,7 @@ int records_add(int32_t tid, uint32_t *ticket)
 	}
 	thread = &records.chunk[index / CHUNK][index % CHUNK];
 	thread->tid = tid;
-	thread->syscall_nr = -1;
+	thread->call.nr = -1;
 	*ticket = ++records.count;
 	table_insert(tid, *ticket);
 	return 0;

@@ -80,12 +80,15 @@ void task_sleep_end(void);
 
 /* calls.c: what to do about an interrupted system call */
 struct stop_call {
-	int64_t nr; /* -1: not known */
-	uint64_t ip, sp;
+	int64_t nr; /* it has been seen in this one; -1: not known */
 	uint64_t asleep_since;
 	uint64_t stopped; /* CLOCK_MONOTONIC ns: our signal was handled */
 };
-int calls_need_sleep(int64_t nr, const uint64_t args[6]);
+int calls_need_sleep(const struct registry_call *call);
+/* Is that the call that the signal has interrupted? */
+int calls_same(ucontext_t *context, const struct registry_call *call);
+/* The call that the signal has interrupted if that was nr. */
+struct registry_call calls_of(ucontext_t *context, int64_t nr);
 void calls_repair(ucontext_t *context, const struct stop_call *call);
 
 #endif

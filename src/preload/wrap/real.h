@@ -25,6 +25,9 @@ struct real {
 #include "preload/wrap/wrappers.def"
 #undef WRAP
 
+/* syscall.S: behind the instruction. */
+extern const char wrap_syscall_made[];
+
 /* The functions; the library is ready when it returns (a wrapper may be called
  * before our constructor). */
 const struct real *real(void);

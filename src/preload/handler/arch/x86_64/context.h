@@ -61,17 +61,8 @@ static inline int context_is_call(const unsigned char *code)
 	return code[0] == 0x0f && code[1] == 0x05;
 }
 
-/* The number that a `mov $n, %eax` just before the call would have loaded;
- * -1: there is another instruction. */
-static inline int64_t context_call_number(const unsigned char *call)
-{
-	uint32_t number;
-
-	/* That page may not be there. */
-	if (((uintptr_t)call & 4095) < 5 || call[-5] != 0xb8)
-		return -1;
-	__builtin_memcpy(&number, call - 4, sizeof(number));
-	return number;
-}
+/* The number that the code before a call instruction loads for it; -1: that
+ * cannot be seen. decode.c */
+int64_t context_call_number(const unsigned char *call);
 
 #endif
