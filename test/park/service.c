@@ -11,7 +11,7 @@
 void frozen_service(uint32_t request)
 {
 	struct bench *b = bench_of(preload.registry);
-	uint64_t start = sys_clock_ns(CLOCK_MONOTONIC), parked, captured;
+	uint64_t start = sys_clock_ns(CLOCK_MONOTONIC), parked, captured, all;
 	struct park_late late;
 	uint32_t never = 0;
 
@@ -32,14 +32,15 @@ void frozen_service(uint32_t request)
 
 		sys_futex(&never, FUTEX_WAIT, 0, &hold);
 	}
+	/* Before: afterwards somebody else may have the CPU. */
+	all = sys_clock_ns(CLOCK_MONOTONIC) - park_started();
 	park_release();
 	b->park_ns = parked - park_started();
 	b->capture_ns = captured - parked;
-	captured = sys_clock_ns(CLOCK_MONOTONIC) - park_started();
-	b->last_ns = captured;
-	b->stopped_ns += captured;
-	if (captured > b->max_ns)
-		b->max_ns = captured;
+	b->last_ns = all;
+	b->stopped_ns += all;
+	if (all > b->max_ns)
+		b->max_ns = all;
 	b->stops++;
 	__atomic_store_n(&b->finished, request, __ATOMIC_SEQ_CST);
 }
