@@ -45,6 +45,7 @@ struct agent {
 	/* group.c */
 	int dir_fd, lock_fd, listen_fd;
 	struct registry_header *registry;
+	int is_new; /* nobody was here before us */
 };
 extern struct agent agent;
 
@@ -54,6 +55,8 @@ void agent_await(pid_t pid);
 void agent_came(pid_t pid);
 /* Asked whenever something has ended; the loop's idle() acts on it. */
 void agent_check_end(void);
+/* The coordinator is ending: it need not hear of our end any more. */
+void agent_dismiss(void);
 
 /* group.c */
 /* 0; -EWOULDBLOCK: another agent has it, and knows --for-pid now; or -errno,

@@ -161,6 +161,7 @@ static int registry_open(void)
 	agent.registry = registry;
 	if (registry->magic == 0) {
 		registry_new(registry);
+		agent.is_new = 1;
 		return 0;
 	}
 	if (registry->magic != REGISTRY_MAGIC ||

@@ -37,6 +37,8 @@
 #define FIRST_MS 30000
 /* An announced one lives, but as a program that we are not in. */
 #define GUEST_MS 30000
+#define FAREWELL_MS 5000
+#define LOG_MAX (1 << 20)
 
 struct agent agent = {.ready_fd = -1, .dir_fd = -1, .lock_fd = -1};
 
@@ -47,14 +49,18 @@ struct guest {
 	struct loop_timer patience;
 };
 
+static void farewell_late(struct loop_timer *timer);
+
 static struct {
 	struct guest *guests; /* announced, and alive */
 	int first_awaited;
 	struct loop_timer first;
 	struct loop_source signals;
+	struct loop_timer farewell; /* to a coordinator that is not there */
+	int unheard;
 	int look; /* something has ended: may we? */
 	int leaving;
-} life;
+} life = {.farewell = {.fire = farewell_late}};
 
 void agent_check_end(void)
 {
@@ -123,11 +129,33 @@ void agent_came(pid_t pid)
 		guest_forget(guest);
 }
 
+void agent_dismiss(void)
+{
+	life.unheard = 1;
+	agent_check_end();
+}
+
+static void farewell_late(struct loop_timer *timer)
+{
+	(void)timer;
+	agent_dismiss();
+}
+
 static void first_late(struct loop_timer *timer)
 {
 	(void)timer;
 	life.first_awaited = 0;
 	agent_check_end();
+}
+
+/* A checkpoint a second for a year shall not fill the runtime folder. */
+static void log_cut(void)
+{
+	struct stat st;
+
+	if (fstat(STDERR_FILENO, &st) == 0 && S_ISREG(st.st_mode) &&
+	    st.st_size > LOG_MAX && ftruncate(STDERR_FILENO, 0) == 0)
+		log_line("the log was full: it begins anew");
 }
 
 /* After every round of the loop. */
@@ -137,12 +165,19 @@ static void idle(void)
 	if (!life.look && !life.leaving)
 		return;
 	life.look = 0;
+	log_cut();
 	members_scan();
 	if (checkpoint_busy())
 		return;
 	if (!life.leaving && (members_count() > 0 || life.guests ||
 			      life.first_awaited || rebirth_busy()))
 		return;
+	/* The coordinator should hear that this group is no more. */
+	if (!uplink_is_up() && !life.unheard && !life.leaving) {
+		if (!life.farewell.due)
+			loop_timer_set(&life.farewell, FAREWELL_MS);
+		return;
+	}
 	loop_end();
 }
 
@@ -352,7 +387,7 @@ static void serve(void)
 	rebirth_open();
 	if (agent.for_pid) {
 		agent_await(agent.for_pid);
-	} else {
+	} else if (agent.is_new) {
 		life.first_awaited = 1;
 		life.first.fire = first_late;
 		loop_timer_set(&life.first, FIRST_MS);
@@ -364,8 +399,10 @@ static void serve(void)
 	ready_say("ready\n");
 	agent_check_end();
 	loop_run(idle);
-	log_line("nobody is left: the agent ends");
-	uplink_say(WIRE_LEAVING, json_object());
+	if (members_count() == 0) {
+		log_line("nobody is left: the agent ends");
+		uplink_say(WIRE_LEAVING, json_object());
+	}
 	uplink_close();
 	if (members_count() == 0)
 		group_remove();

@@ -95,8 +95,8 @@ struct checkpoint {
 	int phase_done;
 	json_int_t request; /* the coordinator's */
 	uint32_t number;    /* the registry's */
-	int abort_asked; /* by the coordinator: it wants an answer */
-	int undone;	 /* ENDING has come to its end */
+	int abort_asked;    /* by the coordinator: it wants an answer */
+	int undone;	    /* ENDING has come to its end */
 
 	/* Of PREPARE. */
 	uint32_t compress, threads, sync, rollback, stop_ms, capture_ms, keep;

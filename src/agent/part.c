@@ -196,11 +196,11 @@ static void said(struct service *service, const struct service_message *message,
 	case SERVICE_SNAPSHOTTED:
 		writer_watch(p, message->snapshotted.writer);
 		if (message->snapshotted.fallback && now.state == RUNNING)
-			ending_warn("process %d (%s) was written while "
-				    "stopped: no snapshot (%s)",
-				    p->pid, p->program,
-				    strerror((int)message->snapshotted
-						     .fallback));
+			ending_warn(
+				"process %d (%s) was written while "
+				"stopped: no snapshot (%s)",
+				p->pid, p->program,
+				strerror((int)message->snapshotted.fallback));
 		if (now.state == ENDING)
 			part_abort(p);
 		climb(p, PART_SNAPSHOTTING, PART_SNAPSHOTTED);

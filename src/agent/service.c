@@ -15,6 +15,7 @@
 #include "util/log.h"
 
 #define FDS_MAX 4
+#define BREATH_MS 50
 #define ROUND 64 /* messages taken before others get their turn */
 #define HEAD offsetof(struct service_message, hello)
 
@@ -225,6 +226,14 @@ static const struct service_owner greeter = {
 	.lost = silent,
 };
 
+static void listen_again(struct loop_timer *timer)
+{
+	(void)timer;
+	loop_modify(&listener, EPOLLIN);
+}
+
+static struct loop_timer breath = {.fire = listen_again};
+
 static void welcome(struct loop_source *source, uint32_t events)
 {
 	struct ucred who;
@@ -232,8 +241,15 @@ static void welcome(struct loop_source *source, uint32_t events)
 	int fd = accept4(source->fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
 
 	(void)events;
-	if (fd < 0)
+	if (fd < 0) {
+		/* No descriptor is left, perhaps: it would be ready for ever */
+		if (errno != EAGAIN && errno != ECONNABORTED) {
+			log_line("accept: %s", strerror(errno));
+			loop_modify(&listener, 0);
+			loop_timer_set(&breath, BREATH_MS);
+		}
 		return;
+	}
 	if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &who, &length) < 0 ||
 	    who.uid != geteuid()) {
 		log_line("a process of another user was turned away");

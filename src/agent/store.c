@@ -419,29 +419,44 @@ int store_copy(struct store_file *file)
 	return ret;
 }
 
-int store_keep(struct store_file *file)
+/* Unless the same content is there already, from another file. One of another
+ * size is none of ours: somebody has cut it off. */
+static int copy_name(struct store_file *file)
 {
 	char from[64];
-	struct known k;
-	int ret = 0;
+	int ret;
 
-	if (file->copy < 0)
-		return 0; /* it was there */
-	if (fchmod(file->copy, 0600) < 0 || fsync(file->copy) < 0)
-		return failed(file, -errno, "cannot write the copy of");
+	if (is_there(file->name, file->content_size)) {
+		if (file->copy_name[0])
+			unlinkat(store.fd, file->copy_name, 0);
+		return 0;
+	}
+	unlinkat(store.fd, file->name, 0);
 	if (file->copy_name[0]) {
-		ret = linkat(store.fd, file->copy_name, store.fd, file->name,
-			     0);
+		ret = renameat(store.fd, file->copy_name, store.fd, file->name);
 	} else {
 		snprintf(from, sizeof(from), "/proc/self/fd/%d", file->copy);
 		ret = linkat(AT_FDCWD, from, store.fd, file->name,
 			     AT_SYMLINK_FOLLOW);
 	}
 	if (ret < 0 && errno != EEXIST)
-		return failed(file, -errno, "cannot name the copy of");
+		return -errno;
 	file->added = ret == 0;
-	if (file->copy_name[0])
-		unlinkat(store.fd, file->copy_name, 0);
+	return 0;
+}
+
+int store_keep(struct store_file *file)
+{
+	struct known k;
+	int ret;
+
+	if (file->copy < 0)
+		return 0; /* it was there */
+	if (fchmod(file->copy, 0600) < 0 || fsync(file->copy) < 0)
+		return failed(file, -errno, "cannot write the copy of");
+	ret = copy_name(file);
+	if (ret < 0)
+		return failed(file, ret, "cannot name the copy of");
 	close(file->copy);
 	file->copy = -1;
 	if (file->now || file->changed ||

@@ -105,7 +105,7 @@ static void on_quit(const json_t *body)
 {
 	(void)body;
 	log_line("the coordinator is leaving");
-	agent_check_end();
+	agent_dismiss();
 }
 
 static void (*const handlers[WIRE_TYPE_COUNT])(const json_t *body) = {
@@ -194,6 +194,7 @@ static void introduce(void)
 			     "processes", (int)members_count(), "computation",
 			     agent.computation, "state", uplink.state));
 	rebirth_report();
+	agent_check_end(); /* it may have waited for this */
 }
 
 static void look(struct loop_source *source, uint32_t events)

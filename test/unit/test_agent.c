@@ -390,6 +390,74 @@ START_TEST(files_stored)
 }
 END_TEST
 
+/* Mostly holes: so is the copy. */
+START_TEST(file_sparse)
+{
+	char path[128], stored[256];
+	json_t *written, *file;
+	struct stat st;
+	int fd;
+
+	snprintf(path, sizeof(path), "%s/data", world.root);
+	fd = open(path, O_CREAT | O_RDWR, 0600);
+	ck_assert_int_eq(pwrite(fd, "x", 1, 64 << 20), 1);
+	ck_assert_int_eq(ftruncate(fd, 200 << 20), 0);
+	close(fd);
+	world.fake.file = path;
+	world.fake.file_now = 1;
+	fake_start(&world.fake);
+	written = checkpoint();
+	file = json_array_get(json_object_get(written, "files"), 0);
+	snprintf(stored, sizeof(stored), "%s/store/%s", world.dir,
+		 wire_string(file, "hash", "?"));
+	ck_assert_int_eq(stat(stored, &st), 0);
+	ck_assert_int_eq(st.st_size, 200 << 20);
+	ck_assert_int_lt(st.st_blocks, 2048);
+	json_decref(written);
+}
+END_TEST
+
+/* It was to be copied after the release, and somebody else was faster. */
+START_TEST(file_changed)
+{
+	char path[128];
+	json_t *written, *file;
+
+	snprintf(path, sizeof(path), "%s/data", world.root);
+	write_file(path, "first content");
+	world.fake.file = path;
+	fake_start(&world.fake);
+	go_until(PHASE_SNAPSHOT, prepare_body());
+	json_decref(expect_done("snapshot"));
+	write_file(path, "something else");
+	say(WIRE_RELEASE);
+	json_decref(expect_done("release"));
+	written = expect_done("write");
+	file = json_array_get(json_object_get(written, "files"), 0);
+	ck_assert(wire_bool(file, "changed", 0));
+	ck_assert_int_eq(json_array_size(json_object_get(written, "warnings")),
+			 1);
+	json_decref(commit(written));
+	json_decref(written);
+}
+END_TEST
+
+/* A new agent for a group that has nobody: it does not wait. */
+START_TEST(nobody_left)
+{
+	pid_t pid = fake_start(&world.fake);
+
+	kill(world.agent_pid, SIGKILL);
+	wire_close(world.agent);
+	world.agent = NULL;
+	kill(pid, SIGKILL);
+	waitpid(pid, NULL, 0);
+	agent_start(NULL, NULL);
+	json_decref(agent_accept());
+	json_decref(expect(WIRE_LEAVING));
+}
+END_TEST
+
 static const char *const phases[] = {"",	 "prepare", "stop",  "capture",
 				     "snapshot", "release", "write", "commit"};
 
@@ -844,6 +912,9 @@ int main(void)
 	tcase_add_test(agent, many_processes);
 	tcase_add_test(agent, generations_pruned);
 	tcase_add_loop_test(agent, files_stored, 0, 2);
+	tcase_add_test(agent, file_sparse);
+	tcase_add_test(agent, file_changed);
+	tcase_add_test(agent, nobody_left);
 	tcase_add_loop_test(agent, process_fails, PHASE_STOP, PHASE_RELEASE);
 	tcase_add_loop_test(agent, process_dies, PHASE_STOP, PHASE_RELEASE);
 	tcase_add_loop_test(agent, process_silent, PHASE_STOP, PHASE_RELEASE);
