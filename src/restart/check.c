@@ -12,6 +12,8 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "restart/say.h"
@@ -236,6 +238,33 @@ static void check_memory(const struct job *job)
 		     (unsigned long long)allowed >> 20);
 }
 
+static void check_folder(const struct job_process *p)
+{
+	struct stat st;
+
+	if (!p->cwd_path || p->cwd->deleted)
+		return;
+	if (stat(p->cwd_path, &st) < 0)
+		fail("the program's working directory %s: %s: make it again (mkdir -p)",
+		     p->cwd_path, strerror(errno));
+	if (!S_ISDIR(st.st_mode) || access(p->cwd_path, X_OK) < 0)
+		fail("the program's working directory %s cannot be entered: make it a directory of yours again",
+		     p->cwd_path);
+}
+
+/* Theirs and the few of ours. */
+static void check_descriptors(const struct job_process *p)
+{
+	struct rlimit limit;
+	int highest = p->fd_count ? p->fds[p->fd_count - 1]->fd : 0;
+
+	if (getrlimit(RLIMIT_NOFILE, &limit) < 0 ||
+	    (rlim_t)highest + 1 < limit.rlim_max)
+		return;
+	fail("the program has descriptor %d, and the limit is %llu here: raise it (ulimit -Hn)",
+	     highest, (unsigned long long)limit.rlim_max);
+}
+
 void check_machine(struct job *job)
 {
 	size_t i;
@@ -245,6 +274,8 @@ void check_machine(struct job *job)
 		check_owner(&job->processes[i]);
 		check_page_size(&job->processes[i]);
 		check_cpu(&job->processes[i]);
+		check_folder(&job->processes[i]);
+		check_descriptors(&job->processes[i]);
 	}
 	check_ids(job);
 	check_memory(job);

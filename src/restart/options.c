@@ -65,16 +65,22 @@ static const struct option long_options[] = {
 	{NULL, 0, NULL, 0},
 };
 
-/* Which of `words` it is, or fail(). */
+/* Which of `words` it is, or fail() with all of them. */
 static int choice(const char *option, const char *value,
 		  const char *const words[])
 {
+	char all[128] = "";
 	int i;
 
-	for (i = 0; words[i]; i++)
+	for (i = 0; words[i]; i++) {
+		size_t length = strlen(all);
+
 		if (strcmp(words[i], value) == 0)
 			return i;
-	fail("%s cannot be '%s': see ckpt_restart --help", option, value);
+		snprintf(all + length, sizeof(all) - length, "%s%s",
+			 i ? " or " : "", words[i]);
+	}
+	fail("%s is %s, not '%s'", option, all, value);
 }
 
 static void set_files(struct options *o, const char *mode)
