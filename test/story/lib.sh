@@ -233,7 +233,7 @@ wait_job() {
 		wait "$sleeper" && kill -USR1 $$
 	) 2>/dev/null &
 	timer=$!
-	wait "$JOB" || status=$?
+	{ wait "$JOB"; } 2>/dev/null || status=$?
 	kill "$timer" 2>/dev/null || :
 	[ -z "$late" ] || fail "the program does not end within $PATIENCE s"
 	echo "$status"
