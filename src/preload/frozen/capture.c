@@ -106,7 +106,6 @@ static int put_process(const char *status)
 {
 	struct image_process p = {0};
 	struct stat_line s;
-	uint64_t since;
 	const char *text = frozen_slurp("/proc/thread-self/stat", NULL);
 
 	if (!text)
@@ -123,11 +122,10 @@ static int put_process(const char *status)
 	p.threads = (uint32_t)park_count();
 	fill_flags(&p, &s);
 	p.start_time = preload.slot ? preload.slot->start_time : s.field[22];
-	/* As they were when the first thread stopped. */
-	p.monotonic = park_started();
-	since = sys_clock_ns(CLOCK_MONOTONIC) - p.monotonic;
-	p.realtime = sys_clock_ns(CLOCK_REALTIME) - since;
-	p.boottime = sys_clock_ns(CLOCK_BOOTTIME) - since;
+	/* All timers have been read: none fires before its time. */
+	p.realtime = sys_clock_ns(CLOCK_REALTIME);
+	p.monotonic = sys_clock_ns(CLOCK_MONOTONIC);
+	p.boottime = sys_clock_ns(CLOCK_BOOTTIME);
 	fill_mm(&p.mm, &s);
 	p.exe_file = frozen.exe_file;
 	p.umask = (uint32_t)procfs_number(status, "Umask", 8, 022);
@@ -395,15 +393,14 @@ static int capture(void)
 	ret = fds_make_way();
 	if (ret < 0 || (ret = areas_vdso()) < 0 ||
 	    (ret = open_writer(status)) < 0 || (ret = note_exe()) < 0 ||
-	    (ret = put_process(status)) < 0)
+	    (ret = plugins_capture()) < 0 || (ret = fds_catch_up()) < 0 ||
+	    (ret = fds_read()) < 0 || (ret = plugins_save()) < 0 ||
+	    (ret = put_process(status)) < 0 ||
+	    (ret = plugins_records()) < 0 || (ret = put_auxv()) < 0 ||
+	    (ret = put_cwd()) < 0)
 		return ret;
 	put_threads();
 	put_cpu();
-	if ((ret = put_auxv()) < 0 || (ret = put_cwd()) < 0)
-		return ret;
-	if ((ret = plugins_capture()) < 0 || (ret = fds_catch_up()) < 0 ||
-	    (ret = fds_read()) < 0 || (ret = plugins_save()) < 0)
-		return ret;
 	fds_records();
 	put_bytes(IMAGE_VDSO, (const void *)frozen_vdso.start,
 		  frozen_vdso.end - frozen_vdso.start);

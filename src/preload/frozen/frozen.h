@@ -179,6 +179,7 @@ void limits_forget(void);
 /* ---- plugin.c ---- */
 int plugins_capture(void); /* under the program's own limits */
 int plugins_save(void);	  /* one record for each description */
+int plugins_records(void); /* writes what has been held back so far */
 void plugins_leave(void);
 int plugins_revive(const char **what);
 

@@ -26,12 +26,22 @@ static const struct ckpt_saver *const savers[] = {
 
 #define SAVERS (sizeof(savers) / sizeof(*savers))
 
-/* A record's body, before it goes to the writer: its head is known last. The
- * memory is not scratch, because saving may allocate there meanwhile. */
+/* The records, until plugins_records(): the process's own has to be the first
+ * one and needs the time at which the last timer was read. The memory is not
+ * scratch, because saving may allocate there meanwhile. */
 struct ckpt_record {
 	unsigned char *data;
 	size_t length, size;
+	size_t start; /* of the open one */
 	int error;
+};
+
+/* Before each body. */
+struct held {
+	uint32_t kind;
+	uint32_t has_head;
+	uint64_t length;
+	struct image_object head;
 };
 
 static struct ckpt_record body;
@@ -106,13 +116,62 @@ int ckpt_masked(const char *feature)
 	return frozen_masked(feature);
 }
 
-static void emit(uint32_t kind, const struct image_object *head)
+static void hold_begin(void)
 {
-	image_record_begin(frozen.writer, kind, 1);
-	if (head)
-		image_record_put(frozen.writer, head, sizeof(*head));
-	image_record_put(frozen.writer, body.data, body.length);
-	image_record_end(frozen.writer);
+	static const struct held none;
+
+	body.start = body.length;
+	ckpt_put(&body, &none, sizeof(none));
+}
+
+static void hold_end(uint32_t kind, const struct image_object *head)
+{
+	static const char padding[8];
+	size_t length = body.length - body.start - sizeof(struct held);
+	struct held *h;
+
+	ckpt_put(&body, padding, -body.length & 7);
+	if (body.error)
+		return;
+	h = (struct held *)(body.data + body.start);
+	h->kind = kind;
+	h->length = length;
+	if (head) {
+		h->has_head = 1;
+		h->head = *head;
+	}
+}
+
+static void hold_drop(void)
+{
+	body.length = body.start;
+}
+
+static int is_held_empty(void)
+{
+	return body.length == body.start + sizeof(struct held);
+}
+
+int plugins_records(void)
+{
+	size_t at = 0;
+	int ret = body.error;
+
+	while (ret == 0 && at < body.length) {
+		const struct held *h = (const void *)(body.data + at);
+
+		image_record_begin(frozen.writer, h->kind, 1);
+		if (h->has_head)
+			image_record_put(frozen.writer, &h->head,
+					 sizeof(h->head));
+		image_record_put(frozen.writer, h + 1, h->length);
+		image_record_end(frozen.writer);
+		at += sizeof(*h) + ((h->length + 7) & ~7ull);
+	}
+	body_close();
+	return ret < 0 ? frozen_fail(ret, "collecting the image's records: ",
+				     frozen_strerror(ret), NULL)
+		       : 0;
 }
 
 int plugins_capture(void)
@@ -126,25 +185,26 @@ int plugins_capture(void)
 		captured = (uint32_t)i + 1;
 		if (!savers[i]->capture)
 			continue;
-		body.length = 0;
-		body.error = 0;
+		hold_begin();
 		ret = savers[i]->capture(&body);
 		if (ret == 0)
 			ret = body.error;
 		if (ret < 0)
 			frozen_fail(ret, savers[i]->name, ": cannot be saved: ",
 				    frozen_strerror(ret), NULL);
-		else if (body.length)
-			emit(savers[i]->kind, NULL);
+		else if (is_held_empty())
+			hold_drop();
+		else
+			hold_end(savers[i]->kind, NULL);
 	}
 	capturing = 0;
 	limits_lift();
-	body_close();
 	return ret;
 }
 
 void plugins_leave(void)
 {
+	body_close();
 	while (captured > 0) {
 		const struct ckpt_saver *saver = savers[--captured];
 
@@ -159,6 +219,7 @@ int plugins_revive(const char **what)
 	int ret;
 
 	captured = 0;
+	body.data = NULL; /* of the former life */
 	for (i = 0; i < SAVERS; i++) {
 		*what = savers[i]->name;
 		ret = savers[i]->revive ? savers[i]->revive() : 0;
@@ -209,8 +270,7 @@ static int save_one(const struct ckpt_fd *fd)
 				   fd->target, "): this kind of descriptor "
 				   "cannot be saved", NULL);
 	owner_of(fd->fd, &head);
-	body.length = 0;
-	body.error = 0;
+	hold_begin();
 	frozen.stored_file = 0;
 	ret = saver->save(fd, &body);
 	if (ret == 0)
@@ -221,18 +281,17 @@ static int save_one(const struct ckpt_fd *fd)
 				   " cannot be saved: ", frozen_strerror(ret),
 				   NULL);
 	head.file = frozen.stored_file;
-	emit(saver->kind, &head);
+	hold_end(saver->kind, &head);
 	return 0;
 }
 
 int plugins_save(void)
 {
-	int ret = body_open();
 	uint32_t i;
+	int ret = 0;
 
 	for (i = 0; i < frozen.fd_count && ret == 0; i++)
 		if (frozen.fd_leader[i] == i)
 			ret = save_one(&frozen.descriptors[i]);
-	body_close();
 	return ret;
 }
