@@ -117,8 +117,15 @@ static void check_cpu(const struct job_process *p)
 		     (unsigned long long)then->xcr0);
 }
 
+/* An image is a program, and runs as us. */
 static void check_owner(const struct job_process *p)
 {
+	struct stat st;
+
+	if (fstat(p->reader.fd, &st) == 0 && st.st_uid != geteuid() &&
+	    st.st_uid != 0)
+		fail("%s belongs to uid %u, you are uid %u: restart only what you trust, from a copy of your own (cp -r)",
+		     p->name, st.st_uid, geteuid());
 	if (p->process->uid == geteuid())
 		return;
 	fail("%s: the program ran as uid %u, you are uid %u: restart it as that user",

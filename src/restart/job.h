@@ -96,7 +96,7 @@ struct job_process {
 };
 
 struct job {
-	const struct options *options;
+	struct options *options;
 	char *computation_dir; /* .../ckpt-NAME-ID */
 	char *generation_dir;
 	char *name, *id;       /* of the manifest */

@@ -4,8 +4,9 @@
  * and check everything; find a coordinator; put files back; make the capsule,
  * whose init makes the processes; stay as the program's parent.
  */
-#include <stdlib.h>
-#include <string.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <unistd.h>
 
 #include "restart/capsule.h"
 #include "restart/files.h"
@@ -22,11 +23,24 @@ static void undo(void)
 	files_undo();
 }
 
+/* What is opened later must not take the number of a standard stream. */
+static void open_streams(void)
+{
+	int fd = open("/dev/null", O_RDWR);
+
+	while (fd >= 0 && fd < 3)
+		fd = dup(fd);
+	if (fd >= 3)
+		close(fd);
+}
+
 int main(int argc, char **argv)
 {
 	struct options options;
 	struct job job = {.options = &options};
 
+	open_streams();
+	signal(SIGPIPE, SIG_IGN); /* a report that nobody reads */
 	options_parse(&options, argc, argv);
 	manifest_read(&job, options.where);
 	images_open(&job);

@@ -169,7 +169,8 @@ void manifest_read(struct job *job, const char *where)
 {
 	char path[PATH_MAX];
 	json_error_t error;
-	const char *slash;
+	const char *slash, *files;
+	json_t *options;
 
 	locate(job, where);
 	snprintf(path, sizeof(path), "%s/manifest.json", job->generation_dir);
@@ -185,6 +186,12 @@ void manifest_read(struct job *job, const char *where)
 	slash = strrchr(job->generation_dir, '/');
 	if (!job->generation && slash)
 		job->generation = generation_of(slash + 1);
+	/* Without their content files cannot be rolled back. */
+	options = json_object_get(job->manifest, "options");
+	files = json_string_value(json_object_get(options, "files"));
+	if (!job->options->files_said && files &&
+	    strcmp(files, "reopen") == 0)
+		job->options->reopen = 1;
 	job->name = copy(text_of(job, "name"));
 	job->id = copy(text_of(job, "computation"));
 }

@@ -88,6 +88,7 @@ static void set_files(struct options *o, const char *mode)
 	static const char *const words[] = {"rollback", "reopen", NULL};
 
 	o->reopen = choice("--files", mode, words);
+	o->files_said = 1;
 }
 
 static void set_capsule(struct options *o, const char *when)

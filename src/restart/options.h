@@ -16,6 +16,7 @@ struct options {
 	int interval;	     /* -1: not said */
 	uint64_t generation; /* 0: the newest */
 	int reopen;	     /* --files reopen */
+	int files_said;	     /* else as at the checkpoint */
 	int verify;	     /* check every block beforehand */
 	int lazy;	     /* memory is read when it is touched */
 	enum options_capsule capsule;

@@ -21,9 +21,10 @@
 
 #define LAST_WORD_MS 5000 /* for the coordinator, when the program has ended */
 
-static const int forwarded[] = {
-	SIGTERM, SIGINT,  SIGHUP,  SIGQUIT, SIGUSR1, SIGUSR2, SIGWINCH,
-	SIGCONT, SIGTSTP, SIGALRM, SIGPIPE, SIGTTIN, SIGTTOU,
+/* SIGTTOU is there to be blocked: we move the terminal from the background. */
+static const int kept[] = {
+	SIGTERM, SIGINT,   SIGHUP,  SIGQUIT, SIGUSR1, SIGUSR2,
+	SIGCONT, SIGWINCH, SIGTSTP, SIGALRM, SIGTTOU,
 };
 
 static struct {
@@ -75,8 +76,8 @@ void watch_block_signals(void)
 	size_t i;
 
 	sigemptyset(&set);
-	for (i = 0; i < sizeof(forwarded) / sizeof(*forwarded); i++)
-		sigaddset(&set, forwarded[i]);
+	for (i = 0; i < sizeof(kept) / sizeof(*kept); i++)
+		sigaddset(&set, kept[i]);
 	sigprocmask(SIG_BLOCK, &set, NULL);
 	watch.signals = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
 	if (watch.signals < 0)
@@ -120,6 +121,11 @@ static void forward(const struct signalfd_siginfo *info)
 	/* What the terminal sends, it sends to the whole group. */
 	if (!watch.job->own_group && info->ssi_code == SI_KERNEL)
 		return;
+	if (info->ssi_signo == SIGTTOU)
+		return;
+	/* A shell's "fg", of a job that has not been stopped. */
+	if (info->ssi_signo == SIGCONT)
+		terminal_give();
 	if (watch.capsule->root && !watch.ended)
 		kill(watch.capsule->root, (int)info->ssi_signo);
 }
@@ -160,6 +166,8 @@ static char state_of(pid_t pid)
 /* Stop as it did, so that our parent sees it; go on with it. */
 static void stopped(int signal_number)
 {
+	sigset_t set;
+
 	terminal_take();
 	if (signal_number == SIGSTOP)
 		kill(getpid(), SIGSTOP);
@@ -167,13 +175,15 @@ static void stopped(int signal_number)
 		default_signal(signal_number);
 	/* Here we have been continued. Block it again. */
 	if (signal_number != SIGSTOP) {
-		sigset_t set;
-
 		sigemptyset(&set);
 		sigaddset(&set, signal_number);
 		sigprocmask(SIG_BLOCK, &set, NULL);
 	}
 	terminal_give();
+	/* It has done its work; the program gets its own, if it needs one. */
+	sigemptyset(&set);
+	sigaddset(&set, SIGCONT);
+	sigtimedwait(&set, NULL, &(struct timespec){0});
 	if (state_of(watch.capsule->root) == 'T')
 		kill(watch.job->own_group ? -watch.capsule->root
 					  : watch.capsule->root,
