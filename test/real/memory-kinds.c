@@ -50,40 +50,49 @@ static char *map(size_t length, int prot, int flags)
 	return p;
 }
 
-/* What the kernel says of our mappings: a line each, without what may differ. */
+/* What the kernel says of our mappings: a line each, without what may differ.
+ * Neighbours that are alike are one: some merge only when they are made anew. */
 static char *layout(void)
 {
 	static char line[8192];
-	size_t length = 0, room = 1 << 20;
-	char *text = malloc(room), head[512] = "";
+	size_t length = 0, last = 0, room = 1 << 20;
+	char *text = malloc(room), head[512] = "", same[1024] = "";
+	unsigned long start = 0, end = 0, offset, inode, first = 0, edge = 0;
 	FILE *f = fopen("/proc/self/smaps", "r");
-	int skip = 0;
+	int skip = 0, anonymous = 0;
 
 	while (fgets(line, sizeof(line), f)) {
-		unsigned long start, end, offset, inode;
-		char perms[8], device[16];
+		char perms[8], device[16], now[1024], *name, *sticky;
 		int at = 0;
 
 		if (sscanf(line, "%lx-%lx %7s %lx %15s %lu %n", &start, &end, perms,
 			   &offset, device, &inode, &at) >= 6) {
-			char *name = line + at;
-
+			name = line + at;
 			/* [heap] and [stack] grow by our own doing */
 			skip = strstr(name, "[v") || strstr(name, "registry") ||
 			       strstr(name, "[stack]") || strstr(name, "[heap]");
 			name[strcspn(name, "\n")] = 0;
 			if (strchr(name, '(')) /* unlinked: it may have another */
 				*name = 0;
-			snprintf(head, sizeof(head), "%lx-%lx %s %lx %.300s", start,
-				 end, perms, offset, name);
+			anonymous = !*name;
+			snprintf(head, sizeof(head), "%s %lx %.300s", perms, offset,
+				 name);
 		} else if (!strncmp(line, "VmFlags:", 8) && !skip) {
-			char *sticky = strstr(line, " gu");
-
 			/* "may hold guards" sticks when mappings merge */
+			sticky = strstr(line, " gu");
 			if (sticky)
 				memmove(sticky, sticky + 3, strlen(sticky + 3) + 1);
+			snprintf(now, sizeof(now), "%s%.400s", head, line + 7);
+			if (anonymous && edge == start && !strcmp(same, now)) {
+				length = last;
+				start = first;
+			}
+			last = length;
+			first = start;
+			edge = end;
+			strcpy(same, now);
 			length += (size_t)snprintf(text + length, room - length,
-						   "%s%s", head, line + 7);
+						   "%lx-%lx %s", start, end, now);
 		}
 	}
 	fclose(f);

@@ -121,6 +121,7 @@ struct frozen {
 	int pid;
 	int writer_pid;
 	uint64_t bytes;		/* an estimate, for the agent */
+	uint64_t stopped;	/* ns, the first thread's poke to the release */
 };
 
 extern struct frozen frozen;

@@ -179,6 +179,8 @@ static void stop_leave(int ret)
 {
 	(void)ret;
 	close_copies();
+	/* Before: once they run, we may not for a while. */
+	frozen.stopped = sys_clock_ns(CLOCK_MONOTONIC) - park_started();
 	park_release();
 }
 
@@ -262,9 +264,11 @@ static void tell_failed(struct service_message *m)
 	link_answer(frozen.agent, m, SERVICE_FAILED, failed);
 }
 
-static void tell_released(struct service_message *m, uint64_t stopped)
+static void tell_released(struct service_message *m)
 {
-	*m = (struct service_message){.released = {.stopped_ns = stopped}};
+	*m = (struct service_message){
+		.released = {.stopped_ns = frozen.stopped},
+	};
 	link_answer(frozen.agent, m, SERVICE_RELEASED, released);
 }
 
@@ -272,7 +276,6 @@ static void serve(void)
 {
 	struct service_message m;
 	size_t in = 0;
-	uint64_t stopped;
 	int ret = greet(&m);
 
 	while (ret == 0 && in < STAGES) {
@@ -295,9 +298,8 @@ static void serve(void)
 		in = 1;
 	while (in-- > 0)
 		stages[in].leave(ret);
-	stopped = sys_clock_ns(CLOCK_MONOTONIC) - park_started();
 	if (ret == 0 || ret == -ECANCELED)
-		tell_released(&m, stopped);
+		tell_released(&m);
 	else
 		tell_failed(&m);
 	if (ret == 0 && frozen.writer_pid) {

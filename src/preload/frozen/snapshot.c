@@ -165,7 +165,7 @@ static int fork_writer(struct child *c, int *refused)
 	int ret;
 
 	areas_inherit(1);
-	ret = child_start(c, 0);
+	ret = frozen_masked("snapshot") ? -EAGAIN : child_start(c, 0);
 	areas_inherit(0);
 	*refused = ret < 0;
 	if (ret < 0)
@@ -183,7 +183,7 @@ static int write_parked(struct child *c)
 
 	if (dumpable == 0)
 		SYS_CALL(SYS_prctl, PR_SET_DUMPABLE, 1, 0, 0, 0);
-	ret = child_start(c, CLONE_VM);
+	ret = frozen_masked("writer") ? -EAGAIN : child_start(c, CLONE_VM);
 	if (ret == 0) {
 		ret = await_written(c);
 		sys_close(c->verdicts);

@@ -47,18 +47,15 @@ static void settle(void)
 	}
 }
 
-/* Only for memory of our own: both belong to all who share it. */
-static void settle_memory(void)
+/* When memory is short, the checkpoint goes, not the program. Not for memory
+ * that is shared: then it would be the program's score, too. */
+static void offer_to_oom(void)
 {
-	long fd;
+	long fd = sys_openat(AT_FDCWD, "/proc/self/oom_score_adj",
+			     O_WRONLY | O_CLOEXEC, 0);
 
-	/* Files of /proc that root owns otherwise. */
-	SYS_CALL(SYS_prctl, PR_SET_DUMPABLE, 1, 0, 0, 0);
-	fd = sys_openat(AT_FDCWD, "/proc/self/oom_score_adj",
-			O_WRONLY | O_CLOEXEC, 0);
 	if (fd < 0)
 		return;
-	/* When memory is short, the checkpoint goes, not the program. */
 	sys_write((int)fd, "1000", 4);
 	sys_close((int)fd);
 }
@@ -129,10 +126,14 @@ static int prepare(void)
 
 	if (!job->own_memory) {
 		ret = add_areas();
-		if (ret == 0 && job->own_process)
+		if (job->own_process) {
 			close_others();
+			settle();
+		}
 		return ret;
 	}
+	/* Files of /proc that root owns otherwise. */
+	SYS_CALL(SYS_prctl, PR_SET_DUMPABLE, 1, 0, 0, 0);
 	ret = areas_verify();
 	if (ret > 0) {
 		give_verdict(VERDICT_AGAIN);
@@ -142,6 +143,8 @@ static int prepare(void)
 		return ret;
 	close_others();
 	give_verdict(VERDICT_READY);
+	settle();
+	offer_to_oom();
 	if (!frozen.exact)
 		ret = areas_detail();
 	return ret < 0 ? ret : add_areas();
@@ -218,10 +221,6 @@ void writer_main(void *argument)
 
 	job = mine;
 	arch_all_pkeys();
-	if (mine->own_process)
-		settle();
-	if (mine->own_memory)
-		settle_memory();
 	ret = prepare();
 	if (ret == 0)
 		ret = made_to_fail();
