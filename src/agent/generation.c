@@ -358,10 +358,11 @@ static void names_note(const json_t *value, json_t *used)
 			json_object_set_new(used, text, json_true());
 		break;
 	case JSON_ARRAY:
-		json_array_foreach(value, i, inner) names_note(inner, used);
+		json_array_foreach (value, i, inner)
+			names_note(inner, used);
 		break;
 	case JSON_OBJECT:
-		json_object_foreach((json_t *)value, key, inner)
+		json_object_foreach ((json_t *)value, key, inner)
 			names_note(inner, used);
 		break;
 	default:

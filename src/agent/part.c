@@ -4,7 +4,6 @@
  */
 #define _GNU_SOURCE
 #include <errno.h>
-#include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -222,13 +221,6 @@ static void said(struct service *service, const struct service_message *message,
 	}
 }
 
-static int is_dead(struct member *m)
-{
-	struct pollfd dead = {.fd = m ? m->pidfd.fd : -1, .events = POLLIN};
-
-	return !m || poll(&dead, 1, 0) > 0;
-}
-
 static void part_gone(struct part *p)
 {
 	if (now.state == RUNNING)
@@ -265,7 +257,7 @@ static void said_no_more(struct service *service)
 		return;
 	}
 	p->state = PART_RELEASED;
-	if (is_dead(p->member))
+	if (!p->member || proc_dying(p->pid))
 		part_gone(p);
 	else
 		ending_fail(p, 0,

@@ -8,6 +8,7 @@
 #include <fcntl.h>
 #include <linux/kcmp.h>
 #include <sched.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -15,6 +16,8 @@
 #include <unistd.h>
 
 #include "agent/loop.h"
+
+#define PF_EXITING 0x4 /* of the kernel's task flags */
 
 /* The text of a small file of /proc. Length or -errno. */
 static int slurp(const char *path, char *text, size_t size)
@@ -71,6 +74,7 @@ int proc_stat(pid_t pid, pid_t tid, struct proc_stat *out)
 	if (n < 40)
 		return -EPROTO;
 	out->ppid = (pid_t)field[4];
+	out->flags = (unsigned)field[9];
 	out->threads = (int)field[20];
 	out->start_time = field[22];
 	out->rss = field[24] * (uint64_t)sysconf(_SC_PAGESIZE);
@@ -95,11 +99,24 @@ int proc_status(pid_t pid, struct proc_status *out)
 	if (ret < 0)
 		return ret;
 	out->caught = status_value(text, "\nSigCgt:", 16);
+	out->pending = status_value(text, "\nSigPnd:", 16);
 	out->ignored = status_value(text, "\nSigIgn:", 16);
 	out->tracer = (pid_t)status_value(text, "\nTracerPid:", 10);
 	out->rss_memory = 1024 * (status_value(text, "\nRssAnon:", 10) +
 				  status_value(text, "\nRssShmem:", 10));
 	return 0;
+}
+
+int proc_dying(pid_t pid)
+{
+	struct proc_status status;
+	struct proc_stat stat;
+
+	/* Exit of any thread for all sends SIGKILL to the others. */
+	return proc_stat(pid, 0, &stat) < 0 || stat.state == 'Z' ||
+	       stat.state == 'X' || (stat.flags & PF_EXITING) ||
+	       proc_status(pid, &status) < 0 ||
+	       (status.pending >> (SIGKILL - 1) & 1);
 }
 
 static DIR *task_dir(pid_t pid)

@@ -12,6 +12,7 @@
 struct proc_stat {
 	char state;
 	pid_t ppid;
+	unsigned flags; /* the kernel's */
 	int threads;
 	int processor;
 	uint64_t start_time;
@@ -24,10 +25,14 @@ int proc_stat(pid_t pid, pid_t tid, struct proc_stat *out);
 
 struct proc_status {
 	uint64_t caught, ignored; /* bit n-1: signal n */
+	uint64_t pending;	  /* for the main thread alone */
 	pid_t tracer;
 	uint64_t rss_memory; /* bytes that no file holds: RssAnon, RssShmem */
 };
 int proc_status(pid_t pid, struct proc_status *out);
+
+/* 1: it has been killed or is in exit, though it may be there still. */
+int proc_dying(pid_t pid);
 
 /* The threads that still run, at most `max`, the leader first. */
 int proc_threads(pid_t pid, pid_t *tids, int max);

@@ -102,8 +102,7 @@ static void index_load(void)
 
 	store.count = 0;
 	index = generation_text_read(store.fd, INDEX);
-	json_array_foreach(json_object_get(index, "files"), i, entry)
-	{
+	json_array_foreach (json_object_get(index, "files"), i, entry) {
 		json_int_t dev, ino, size, mtime, ctime;
 		struct known k = {0};
 		const char *name;
