@@ -11,6 +11,7 @@
 #include <stdlib.h>
 
 #include "restart/say.h"
+#include "restart/tree.h"
 
 #define IDS_LOWEST 300 /* below is reserved when the numbers wrap around */
 #define IDS_ROOM 8192  /* how far we like the kernel to get on */
@@ -43,6 +44,7 @@ void ids_choose(struct job *job)
 
 	for (i = 0; i < job->process_count; i++)
 		count += job->processes[i].thread_count + 1;
+	count += job->tree->by_pid_count;
 	ids = malloc((count + 1) * sizeof(*ids));
 	if (!ids)
 		fail("out of memory while choosing ids");
@@ -53,6 +55,8 @@ void ids_choose(struct job *job)
 		for (j = 0; j < p->thread_count; j++)
 			ids[n++] = p->threads[j].record->tid;
 	}
+	for (i = 0; i < job->tree->by_pid_count; i++)
+		ids[n++] = job->tree->by_pid[i]->pid; /* the dead, too */
 	qsort(ids, n, sizeof(*ids), ascending);
 	ids[n++] = end;
 	/* Rather behind all of them, as it would have been, if there is room. */
@@ -70,10 +74,12 @@ void ids_choose(struct job *job)
 			start = ids[i] + 1;
 	}
 	free(ids);
-	if (room < IDS_HELPERS + 1024)
+	if (room < IDS_HELPERS + 1024 + 16 * (int32_t)job->process_count)
 		fail("the program's thread ids leave no room below %d: raise the limit, e.g. sysctl kernel.pid_max=4194304",
 		     end);
-	job->helper_tid = best;
+	/* Of one process the helpers have known ids, those of many just come
+	 * behind all others. */
+	job->helper_tid = job->process_count > 1 ? 0 : best;
 	job->last_pid = best + IDS_HELPERS;
 	/* As far as can be, so that the program's next children do not meet
 	 * it; but not the last one of all, where the numbers wrap. */

@@ -423,9 +423,6 @@ void images_open(struct job *job)
 			 json_string_value(
 				 json_object_get(image, "header_hash")));
 	}
-	if (job->process_count > 1)
-		fail("%s holds %zu processes; this version restarts one",
-		     job->generation_dir, job->process_count);
 }
 
 void images_verify_blocks(struct job *job)

@@ -29,6 +29,7 @@
 #include "restart/files.h"
 #include "restart/job.h"
 #include "restart/say.h"
+#include "restart/tree.h"
 #include "util/paths.h"
 #include "util/runtime.h"
 
@@ -42,18 +43,6 @@ static struct {
 	pid_t root;
 	char group_dir[96];
 } init;
-
-/* A child like fork()'s, with this pid. */
-static pid_t fork_as(pid_t pid)
-{
-	struct clone_args args = {.exit_signal = SIGCHLD};
-
-	if (pid) {
-		args.set_tid = (uint64_t)(uintptr_t)&pid;
-		args.set_tid_size = 1;
-	}
-	return (pid_t)syscall(SYS_clone3, &args, sizeof(args));
-}
 
 static void tell(uint32_t type, int status, pid_t pid)
 {
@@ -188,8 +177,8 @@ static void agent_start(void)
 
 	if (words < 0 || pipe2(ready, O_CLOEXEC) < 0)
 		fail("the agent cannot be started: %s", strerror(errno));
-	init.agent = fork_as(init.kind == CAPSULE_NONE ? 0
-						       : init.job->agent_tid);
+	init.agent = tree_fork(
+		init.kind == CAPSULE_NONE ? 0 : init.job->agent_tid, SIGCHLD);
 	if (init.agent == 0)
 		agent_exec(ready[1], words, 1);
 	if (init.agent < 0)
@@ -211,7 +200,7 @@ static void agent_start_again(void)
 {
 	int null = open("/dev/null", O_RDWR | O_CLOEXEC);
 
-	init.agent = fork_as(0);
+	init.agent = tree_fork(0, SIGCHLD);
 	if (init.agent == 0)
 		agent_exec(null, null, 0);
 	if (init.agent < 0)
@@ -220,24 +209,6 @@ static void agent_start_again(void)
 }
 
 /* ---- the processes ---- */
-
-static void process_start(struct job_process *p)
-{
-	pid_t pid = p->process->pid, made = fork_as(pid);
-
-	if (made == 0)
-		process_restore(init.job, p, init.group_dir,
-				init.kind != CAPSULE_USER);
-	if (made < 0 && errno == EEXIST)
-		fail("process id %d is in use here: end that process, or allow namespaces (see ckpt_restart(1), CAPSULE)",
-		     pid);
-	if (made < 0 && errno == EPERM)
-		fail("process id %d cannot be chosen without CAP_CHECKPOINT_RESTORE: allow namespaces (see ckpt_restart(1), CAPSULE) or restart as root",
-		     pid);
-	if (made < 0)
-		fail("process %d cannot be made: %s", pid, strerror(errno));
-	init.root = made;
-}
 
 /* Nobody's end of file waits for us from here on. */
 static void let_go(int signals)
@@ -305,14 +276,31 @@ static int reap(void)
 	}
 }
 
-static void end_all(void)
+/* Without a namespace whoever loses its parent comes to us. */
+static void kill_children(void)
 {
-	if (init.kind != CAPSULE_NONE)
-		_exit(99); /* the kernel ends the rest of the namespace */
-	if (init.root)
-		kill(init.root, SIGKILL);
-	if (init.agent)
-		kill(init.agent, SIGKILL);
+	char path[64], *line = NULL, *at;
+	size_t size = 0;
+	FILE *f;
+
+	snprintf(path, sizeof(path), "/proc/self/task/%d/children", getpid());
+	do {
+		f = fopen(path, "re");
+		if (!f || getline(&line, &size, f) < 0)
+			*(line ? line : (line = calloc(1, 1))) = 0;
+		if (f)
+			fclose(f);
+		for (at = line; *at; at += strcspn(at, " "), at += *at == ' ')
+			kill(atoi(at), SIGKILL);
+	} while (waitpid(-1, NULL, __WALL) > 0 || errno == EINTR);
+	free(line);
+}
+
+static _Noreturn void end_all(void)
+{
+	/* In a namespace of its own the kernel ends all the rest. */
+	if (init.kind == CAPSULE_NONE)
+		kill_children();
 	_exit(99);
 }
 
@@ -331,6 +319,15 @@ static void hear(void)
 	init.socket = -1;
 }
 
+/* While the processes are being made. */
+static void hear_early(void)
+{
+	if (init.socket >= 0)
+		hear();
+	if (init.socket < 0)
+		end_all(); /* nobody wants it any more */
+}
+
 void init_main(struct job *job, enum capsule_kind kind, int has_time,
 	       int socket, int errors)
 {
@@ -338,7 +335,6 @@ void init_main(struct job *job, enum capsule_kind kind, int has_time,
 	struct pollfd polls[2];
 	sigset_t all;
 	int signals;
-	size_t i;
 
 	init.job = job;
 	init.kind = kind;
@@ -348,6 +344,7 @@ void init_main(struct job *job, enum capsule_kind kind, int has_time,
 	if (!has_time)
 		report("this kernel has no time namespaces: the program's monotonic clock jumps");
 	if (kind == CAPSULE_NONE) {
+		say_on_failure(kill_children);
 		prctl(PR_SET_CHILD_SUBREAPER, 1);
 		job->helper_tid = 0; /* somebody may have it here */
 	}
@@ -364,8 +361,8 @@ void init_main(struct job *job, enum capsule_kind kind, int has_time,
 	make_group_dir();
 	steer_ids();
 	agent_start();
-	for (i = 0; i < job->process_count; i++)
-		process_start(&job->processes[i]);
+	tree_grow(job, init.group_dir, kind != CAPSULE_USER, hear_early);
+	init.root = job_root(job)->process->pid;
 	tell(CAPSULE_STARTED, 0, init.root);
 	signals = fcntl(signals, F_DUPFD_CLOEXEC, 10);
 	init.socket = fcntl(init.socket, F_DUPFD_CLOEXEC, 10);

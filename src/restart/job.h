@@ -16,6 +16,7 @@
 #include "restart/options.h"
 
 struct job_process;
+struct tree;
 
 /* A file of the computation, one for each dev:ino over all images. Decided by
  * files.c; see there. */
@@ -102,8 +103,9 @@ struct job {
 	char *name, *id;       /* of the manifest */
 	uint64_t generation;
 	json_t *manifest;
-	struct job_process *processes;
+	struct job_process *processes; /* the root process first */
 	size_t process_count;
+	struct tree *tree;
 	struct job_file **files;
 	size_t file_count;
 

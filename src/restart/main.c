@@ -13,6 +13,7 @@
 #include "restart/job.h"
 #include "restart/restore.h"
 #include "restart/say.h"
+#include "restart/tree.h"
 #include "restart/watch.h"
 
 static struct capsule capsule;
@@ -44,6 +45,7 @@ int main(int argc, char **argv)
 	options_parse(&options, argc, argv);
 	manifest_read(&job, options.where);
 	images_open(&job);
+	tree_read(&job);
 	check_machine(&job);
 	ids_choose(&job);
 	files_decide(&job);
@@ -51,6 +53,7 @@ int main(int argc, char **argv)
 	if (options.verify && !options.lazy)
 		images_verify_blocks(&job);
 	watch_decide_place(&job);
+	tree_plan(&job);
 	coordinator_attach(&job);
 
 	watch_block_signals();

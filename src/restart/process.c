@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * One process on its way to become the program: its place among sessions and
- * groups, its descriptors, and those attributes that are easier set here than
- * from the inside. The library sets the others when memory is back.
+ * One process on its way to become the program: its descriptors, and those
+ * attributes that are easier set here than from the inside. Its place among
+ * the others it has by now; the library sets the rest when memory is back.
  */
 #define _GNU_SOURCE
 #include <errno.h>
@@ -29,19 +29,6 @@ static void say_hello(void)
 					  .pid = getpid()};
 
 	send(say_report_fd(), &message, sizeof(message), MSG_NOSIGNAL);
-}
-
-static void take_place(const struct job *job)
-{
-	if (job->own_session && setsid() < 0)
-		fail("the program's session cannot be made: %s",
-		     strerror(errno));
-	if (!job->own_session && job->own_group && setpgid(0, 0) < 0)
-		fail("the program's process group cannot be made: %s",
-		     strerror(errno));
-	/* All signals are blocked: no SIGTTOU for it. */
-	if (!job->own_session && job->own_group && job->foreground)
-		tcsetpgrp(job->tty, getpid());
 }
 
 static void write_number(const char *path, const char *what, const char *format,
@@ -105,7 +92,6 @@ void process_restore(struct job *job, struct job_process *p,
 
 	prctl(PR_SET_DUMPABLE, 1);
 	say_hello();
-	take_place(job);
 	descriptors_open(&r, job, p);
 	set_attributes(p);
 	plan_run(&r, group_dir, caps_keep);

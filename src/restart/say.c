@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/uio.h>
 #include <unistd.h>
 
 #include "restart/capsule.h"
@@ -33,6 +34,8 @@ void say_on_failure(void (*undo)(void))
 
 void say_from_child(int error_fd, int report_fd)
 {
+	if (!state.child)
+		state.undo = NULL; /* ckpt_restart's */
 	state.child = 1;
 	state.error_fd = error_fd;
 	state.report_fd = report_fd;
@@ -60,8 +63,13 @@ void say_undo(void)
 void fail_line(const char *line)
 {
 	if (state.child) {
-		if (write(state.error_fd, line, strlen(line)) < 0)
+		struct iovec parts[] = {{(void *)(uintptr_t)line, strlen(line)},
+					{(char[]){'\n'}, 1}};
+
+		/* At once: others may be failing, too. */
+		if (writev(state.error_fd, parts, 2) < 0)
 			_exit(99);
+		say_undo();
 		_exit(99);
 	}
 	say_undo();

@@ -11,7 +11,7 @@
 
 /* Our failure: what, where, what to do; one line. In ckpt_restart: undoes what
  * say_on_failure() was given, prints, exit 99. In a child: one line into the
- * error pipe, exit 99. */
+ * error pipe, undo, exit 99. */
 _Noreturn void fail(const char *format, ...)
 	__attribute__((format(printf, 1, 2)));
 _Noreturn void fail_line(const char *line);
@@ -24,7 +24,8 @@ void say(const char *format, ...) __attribute__((format(printf, 1, 2)));
 void say_quiet(void);
 /* Do that now: a signal ends the restart. */
 void say_undo(void);
-/* Runs first when ckpt_restart fails; only one, the last one set. */
+/* Runs when this process fails; only one, the last one set. A child begins
+ * with none. */
 void say_on_failure(void (*undo)(void));
 /* From here on this process is a child: lines leave by these descriptors, the
  * report by a datagram each. Called again when these have moved. */

@@ -268,7 +268,8 @@ static int capsule_hear(void)
 	return 0;
 }
 
-/* One line or nothing; nothing means that the program's memory is back. */
+/* A line of whoever failed, or nothing: then all processes have their memory
+ * back. Each line comes by one write. */
 static void errors_ready(void)
 {
 	ssize_t got = read(watch.capsule->errors, watch.words + watch.length,
@@ -276,7 +277,9 @@ static void errors_ready(void)
 
 	if (got > 0) {
 		watch.length += (size_t)got;
-		return;
+		if (!memchr(watch.words, '\n', watch.length) &&
+		    watch.length < sizeof(watch.words) - 1)
+			return;
 	}
 	close(watch.capsule->errors);
 	watch.capsule->errors = -1;

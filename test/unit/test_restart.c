@@ -7,6 +7,7 @@
 #include "restart/files.h"
 #include "restart/job.h"
 #include "restart/say.h"
+#include "restart/tree.h"
 
 #include <check.h> /* behind say.h: it has a macro fail() */
 #include <dirent.h>
@@ -457,6 +458,7 @@ START_TEST(our_ids_meet_none_of_the_programs)
 	process.threads = threads;
 	process.thread_count = 3;
 	process_record.pid = 20000;
+	tree_read(&job);
 	ids_choose(&job);
 	ck_assert_int_ge(job.helper_tid, 300);
 	for (i = 0; i < 3; i++) {
@@ -484,6 +486,7 @@ START_TEST(the_largest_gap_is_ours)
 	process.threads = threads;
 	process.thread_count = 3;
 	process_record.pid = 310;
+	tree_read(&job);
 	ids_choose(&job);
 	if (max > 45000)
 		ck_assert_int_gt(job.helper_tid, 32700);
