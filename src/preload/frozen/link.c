@@ -6,6 +6,8 @@
 
 #include "preload/frozen/frozen.h"
 
+#define CROWDED_NS 5000000000ull
+
 static int lost(long ret)
 {
 	return frozen_fail(ret ? (int)ret : -EPIPE, "the agent has gone", NULL);
@@ -84,6 +86,7 @@ int link_send(int socket, struct service_message *m, uint32_t type,
 	} control = {0};
 	struct iovec iov = {.iov_base = m};
 	struct msghdr message = {.msg_iov = &iov, .msg_iovlen = 1};
+	uint64_t until = sys_clock_ns(CLOCK_MONOTONIC) + CROWDED_NS;
 	long ret;
 
 	m->type = type;
@@ -97,9 +100,14 @@ int link_send(int socket, struct service_message *m, uint32_t type,
 		control.head.cmsg_type = SCM_RIGHTS;
 		__builtin_memcpy(CMSG_DATA(&control.head), &fd, sizeof(fd));
 	}
+	/* The user has too many descriptors on their way (ETOOMANYREFS): the
+	 * agent takes them, but nobody is told when. */
 	do {
 		ret = SYS_CALL(SYS_sendmsg, socket, &message, MSG_NOSIGNAL);
-	} while (ret == -EINTR);
+		if (ret == -ETOOMANYREFS)
+			SYS_CALL(SYS_sched_yield);
+	} while (ret == -EINTR || (ret == -ETOOMANYREFS &&
+				   sys_clock_ns(CLOCK_MONOTONIC) < until));
 	return ret < 0 ? (int)ret : 0;
 }
 
