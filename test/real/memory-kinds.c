@@ -63,10 +63,13 @@ static char *layout(void)
 
 	while (fgets(line, sizeof(line), f)) {
 		char perms[8], device[16], now[1024], *name, *sticky;
+		unsigned long from, to;
 		int at = 0;
 
-		if (sscanf(line, "%lx-%lx %7s %lx %15s %lu %n", &start, &end, perms,
+		if (sscanf(line, "%lx-%lx %7s %lx %15s %lu %n", &from, &to, perms,
 			   &offset, device, &inode, &at) >= 6) {
+			start = from;
+			end = to;
 			name = line + at;
 			/* [heap] and [stack] grow by our own doing */
 			skip = strstr(name, "[v") || strstr(name, "registry") ||
