@@ -40,6 +40,7 @@ class Worker(threading.Thread):
                 log.write("%d %d %d\n" % (self.rounds, *value))
                 if self.rounds == 5:
                     everybody_busy.wait()
+                stop.wait(0.005)
             log.flush()
             log.seek(0)
             self.lines = log.read().splitlines()

@@ -1,7 +1,9 @@
+# shellcheck disable=SC2034 # lib.sh uses it
 # SPDX-License-Identifier: MIT
 # gzip of a large file: what comes out is the same as without us.
 # run-as: user root
 # timeout: 300
+PATIENCE=200
 mkdir -p "$STORY_DIR/files"
 head -c 25000000 /dev/urandom | od -An -tx4 >"$STORY_DIR/files/input"
 launch gzip -9 -c -k "$STORY_DIR/files/input"
