@@ -261,7 +261,9 @@ struct image_cpu {
  */
 struct image_rebirth {
 	uint32_t life;		 /* != 0: reborn; counted up every restart */
-	uint32_t pad;
+	/* IMAGE_LEADER_DEAD: not 0 until the leader has ended again, in the
+	 * restorer's memory; the kernel clears it and wakes a futex. */
+	uint32_t leader_ends;
 	uint64_t scratch, scratch_length; /* the restorer's memory: unmap it
 					   * when all threads have arrived */
 	uint64_t vdso, vdso_length; /* where the real vdso is now, 0: unknown */

@@ -56,7 +56,15 @@ static void create_service(const struct bare_plan *p)
 void bare_release(struct bare *b)
 {
 	const struct bare_plan *p = b->plan;
+	struct image_rebirth *rebirth =
+		(struct image_rebirth *)(uintptr_t)p->rebirth_at;
 	uint64_t i;
+
+	if (p->leader_dead) {
+		/* This memory is needed for an instruction more. */
+		rebirth->leader_ends = 1;
+		SYS_CALL(SYS_set_tid_address, &rebirth->leader_ends);
+	}
 
 	for (i = 0; i < p->close_count; i++)
 		if (p->close_fds[i] != p->error_fd)

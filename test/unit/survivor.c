@@ -96,6 +96,8 @@ void survivor_main(struct survivor *s, long index, long one)
 	while ((n = __atomic_load_n(&s->arrived, __ATOMIC_SEQ_CST)) <
 	       s->expect)
 		sys_futex(&s->arrived, FUTEX_WAIT, n, NULL);
+	while (__atomic_load_n(&s->rebirth.leader_ends, __ATOMIC_SEQ_CST))
+		sys_futex(&s->rebirth.leader_ends, FUTEX_WAIT, 1, NULL);
 	result = one == 1 ? check(s) : WRONG_JUMP;
 	sys_write(s->result_fd, &result, sizeof(result));
 	sys_exit_group(result);

@@ -8,6 +8,7 @@
  * agent, and the process ends with 99.
  */
 #define _GNU_SOURCE
+#include <linux/futex.h>
 #include <linux/sched.h>
 #include <sys/mman.h>
 
@@ -70,10 +71,21 @@ static void join(void)
 	}
 }
 
+/* It does not come to the handler: it ends in the restorer's memory. */
+static void await_dead_leader(void)
+{
+	uint32_t *word = &preload_rebirth.leader_ends;
+
+	while (__atomic_load_n(word, __ATOMIC_ACQUIRE))
+		sys_futex(word, FUTEX_WAIT, 1, NULL);
+}
+
 static void await_threads(void)
 {
 	const char *what = "";
 	int ret = park_await_reborn(&what);
+
+	await_dead_leader();
 
 	if (ret < 0) {
 		frozen_fail(ret, "putting back a thread's ", what, ": ",
