@@ -39,6 +39,7 @@ struct agent {
 	int capsule;
 	unsigned expect; /* so many REBORN before the group is back */
 	unsigned life;	 /* image_rebirth.life they must carry; 0: any */
+	const char *stopped; /* "PID,PID": go back as stopped; or NULL */
 	pid_t for_pid;	 /* about to become our first process */
 	pid_t init;	 /* of the capsule: its orphans' parent; or 0 */
 

@@ -220,6 +220,7 @@ enum {
 	OPTION_CAPSULE,
 	OPTION_EXPECT,
 	OPTION_LIFE,
+	OPTION_STOPPED,
 	OPTION_FOR_PID,
 	OPTION_HELP,
 };
@@ -232,6 +233,7 @@ static const struct option options[] = {
 	{"capsule", no_argument, NULL, OPTION_CAPSULE},
 	{"expect", required_argument, NULL, OPTION_EXPECT},
 	{"life", required_argument, NULL, OPTION_LIFE},
+	{"stopped", required_argument, NULL, OPTION_STOPPED},
 	{"for-pid", required_argument, NULL, OPTION_FOR_PID},
 	{"help", no_argument, NULL, OPTION_HELP},
 	{NULL, 0, NULL, 0},
@@ -243,6 +245,7 @@ static void usage(void)
 	     "                  --computation ID [--ready-fd N] [--for-pid "
 	     "PID]\n"
 	     "                  [--capsule] [--expect N] [--life N]\n"
+	     "                  [--stopped PID[,PID...]]\n"
 	     "\n"
 	     "Looks after the processes of one host group. Started by\n"
 	     "ckpt_launch, ckpt_restart and ckpt_coordinator; see ckpt(7).");
@@ -290,6 +293,9 @@ static void options_take(int argc, char **argv)
 			break;
 		case OPTION_LIFE:
 			agent.life = (unsigned)number(name, optarg, 0, 1 << 30);
+			break;
+		case OPTION_STOPPED:
+			agent.stopped = optarg;
 			break;
 		case OPTION_FOR_PID:
 			agent.for_pid = (pid_t)number(name, optarg, 1, 1 << 22);

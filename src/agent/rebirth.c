@@ -2,17 +2,21 @@
 #include "agent/rebirth.h"
 
 #include <errno.h>
+#include <sched.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
 #include "agent/agent.h"
 #include "agent/members.h"
+#include "agent/proc.h"
 #include "agent/service.h"
 #include "agent/uplink.h"
 #include "util/log.h"
 
 #define RESUME_MS 60000 /* without word from the coordinator: go anyway */
+#define STOP_NS 5000000000u /* for a stop to reach all threads */
 #define COME_MS 600000	/* for all to come; a restart of much memory is slow */
 
 struct reborn {
@@ -72,10 +76,47 @@ static void failed(pid_t pid, int error, const char *what)
 	over();
 }
 
+/* All of its threads, but those that have ended. */
+static int has_stopped(pid_t pid)
+{
+	struct proc_stat stat;
+	pid_t tids[256];
+	int count = proc_threads(pid, tids, 256), i;
+
+	for (i = 0; i < count; i++)
+		if (proc_stat(pid, tids[i], &stat) == 0 && stat.state != 'T' &&
+		    stat.state != 'Z' && stat.state != 'X')
+			return 0;
+	return 1;
+}
+
+/* While they are parked: so nothing of them runs before they are continued.
+ * They are released then, by the message that waits for them. */
+static void stop_again(void)
+{
+	const char *at = agent.stopped;
+	uint64_t until;
+	char *end;
+	pid_t pid;
+
+	for (; at && *at; at = *end == ',' ? end + 1 : end) {
+		pid = (pid_t)strtol(at, &end, 10);
+		if (end == at || pid <= 1 || !members_find(pid))
+			break;
+		log_line("process %d was stopped and is again", pid);
+		kill(pid, SIGSTOP);
+		until = loop_now() + STOP_NS;
+		while (!has_stopped(pid) && loop_now() < until)
+			sched_yield();
+	}
+	agent.stopped = NULL;
+}
+
 void rebirth_resume(void)
 {
 	if (!rebirth.busy || !rebirth.complete)
 		return;
+	stop_again();
 	log_line("all %u processes go on", rebirth.came);
 	for (struct reborn *r = rebirth.list; r; r = r->next)
 		service_say(r->service, SERVICE_RELEASE, NULL, 0);

@@ -12,8 +12,8 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
-#include <sys/resource.h>
 #include <sys/stat.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #include "restart/say.h"
@@ -118,15 +118,14 @@ static void check_cpu(const struct job_process *p)
 }
 
 /* An image is a program, and runs as us. */
-static void check_owner(const struct job_process *p)
+static void check_owner(const struct job *job, const struct job_process *p)
 {
-	struct stat st;
-
-	if (fstat(p->reader.fd, &st) == 0 && st.st_uid != geteuid() &&
-	    st.st_uid != 0)
+	if (p->owner != geteuid() && p->owner != 0)
 		fail("%s belongs to uid %u, you are uid %u: restart only what you trust, from a copy of your own (cp -r)",
-		     p->name, st.st_uid, geteuid());
-	if (p->process->uid == geteuid())
+		     p->name, p->owner, geteuid());
+	/* What root has started may be anybody by now. */
+	if (p->process->uid == geteuid() ||
+	    (geteuid() == 0 && job_root(job)->process->uid == 0))
 		return;
 	fail("%s: the program ran as uid %u, you are uid %u: restart it as that user",
 	     p->name, p->process->uid, geteuid());
@@ -278,7 +277,7 @@ void check_machine(struct job *job)
 
 	check_kernel();
 	for (i = 0; i < job->process_count; i++) {
-		check_owner(&job->processes[i]);
+		check_owner(job, &job->processes[i]);
 		check_page_size(&job->processes[i]);
 		check_cpu(&job->processes[i]);
 		check_folder(&job->processes[i]);

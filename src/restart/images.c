@@ -9,11 +9,13 @@
 #include "restart/job.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "restart/kinds.h"
@@ -258,12 +260,11 @@ static int object_order(const void *a, const void *b)
 
 static struct job_object *object_find(struct job_process *p, uint32_t id)
 {
-	size_t i;
+	struct image_object record = {.id = id};
+	struct job_object key = {.record = &record};
 
-	for (i = 0; i < p->object_count; i++)
-		if (p->objects[i].record->id == id)
-			return &p->objects[i];
-	return NULL;
+	return bsearch(&key, p->objects, p->object_count, sizeof(*p->objects),
+		       object_order); /* sorted by link_descriptors() */
 }
 
 static void link_files(struct job *job, struct job_process *p)
@@ -368,6 +369,33 @@ static void check_whole(struct job_process *p)
 		     p->name, p->process->pid);
 }
 
+/* The files are open only while they are read: each process opens its own
+ * again, or it would have those of all others as well. */
+static void reader_rest(struct job_process *p)
+{
+	struct stat st;
+
+	if (fstat(p->reader.fd, &st) < 0)
+		fail("%s: %s", p->name, strerror(errno));
+	p->dev = st.st_dev;
+	p->ino = st.st_ino;
+	p->owner = st.st_uid;
+	close(p->reader.fd);
+	p->reader.fd = -1;
+}
+
+void images_wake(struct job_process *p)
+{
+	struct stat st;
+
+	p->reader.fd = open(p->name, O_RDONLY | O_CLOEXEC | O_NOCTTY);
+	if (p->reader.fd < 0 || fstat(p->reader.fd, &st) < 0)
+		fail("%s: %s", p->name, strerror(errno));
+	if (st.st_dev != p->dev || st.st_ino != p->ino)
+		fail("%s has been replaced while it was being restarted: try again",
+		     p->name);
+}
+
 static void open_one(struct job *job, struct job_process *p, const char *path,
 		     const char *hash)
 {
@@ -395,6 +423,7 @@ static void open_one(struct job *job, struct job_process *p, const char *path,
 	link_descriptors(p);
 	if (p->process->exe_file && job_process_file(p, p->process->exe_file))
 		job_process_file(p, p->process->exe_file)->is_exe = 1;
+	reader_rest(p);
 }
 
 void images_open(struct job *job)
@@ -433,8 +462,13 @@ void images_verify_blocks(struct job *job)
 
 	if (sched_getaffinity(0, sizeof(cpus), &cpus) == 0)
 		threads = (unsigned)CPU_COUNT(&cpus);
-	for (i = 0; i < job->process_count; i++)
-		if (image_reader_hash_blocks(&job->processes[i].reader,
-					     threads) < 0)
-			fail("%s", job->processes[i].reader.error);
+	for (i = 0; i < job->process_count; i++) {
+		struct job_process *p = &job->processes[i];
+
+		images_wake(p);
+		if (image_reader_hash_blocks(&p->reader, threads) < 0)
+			fail("%s", p->reader.error);
+		close(p->reader.fd);
+		p->reader.fd = -1;
+	}
 }

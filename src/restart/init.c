@@ -111,7 +111,7 @@ static _Noreturn void agent_exec(int ready, int words, int first)
 {
 	char path[4096], expect[16], life[16], ready_text[16];
 	struct job *job = init.job;
-	const char *argv[20];
+	const char *argv[24];
 	sigset_t none;
 	int n = 0, null = open("/dev/null", O_RDWR), i;
 
@@ -137,6 +137,12 @@ static _Noreturn void agent_exec(int ready, int words, int first)
 		argv[n++] = expect;
 		argv[n++] = "--life";
 		argv[n++] = life;
+		argv[n] = tree_stopped(job);
+		if (argv[n]) {
+			argv[n + 1] = argv[n];
+			argv[n] = "--stopped";
+			n += 2;
+		}
 	}
 	argv[n] = NULL;
 	sigemptyset(&none);

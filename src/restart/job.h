@@ -70,7 +70,9 @@ struct job_state {
 };
 
 struct job_process {
-	struct image_reader reader;
+	struct image_reader reader; /* its file is not open: images_wake() */
+	uint64_t dev, ino;	    /* of that */
+	uint32_t owner;
 	char *name; /* of the image file, for messages */
 	const struct image_process *process;
 	const struct image_cpu *cpu; /* NULL: not recorded */
@@ -134,6 +136,8 @@ const char *manifest_store_name(const struct job *job,
 /* images.c: opens every image the manifest names, sorts its records. */
 void images_open(struct job *job);
 void images_verify_blocks(struct job *job);
+/* Opens p->reader.fd once more. By fail(). */
+void images_wake(struct job_process *p);
 struct job_file *job_process_file(const struct job_process *p, uint32_t id);
 struct job_process *job_root(const struct job *job);
 

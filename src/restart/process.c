@@ -92,6 +92,7 @@ void process_restore(struct job *job, struct job_process *p,
 
 	prctl(PR_SET_DUMPABLE, 1);
 	say_hello();
+	images_wake(p);
 	descriptors_open(&r, job, p);
 	set_attributes(p);
 	plan_run(&r, group_dir, caps_keep);

@@ -10,9 +10,11 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/epoll.h>
 #include <sys/resource.h>
 #include <sys/signalfd.h>
 #include <sys/socket.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -34,9 +36,13 @@ static struct {
 	int came_back;	/* the coordinator said that the program runs */
 	int jumped;	/* the error pipe is closed */
 	int ended, status;
+	/* Until the coordinator has said so: pidfds of the processes, in an
+	 * epoll, each with its pid in the capsule; who of them has ended. */
+	int lives, *life, lost;
+	size_t life_count;
 	char words[1024]; /* of the error pipe */
 	size_t length;
-} watch = {.signals = -1};
+} watch = {.signals = -1, .lives = -1};
 
 /* ---- the root process's place ---- */
 
@@ -207,12 +213,61 @@ static pid_t sender(struct msghdr *header)
 	return 0;
 }
 
+/* Its parent, which would notice its end, may be the program already. */
+static void follow(pid_t pid, pid_t inside)
+{
+	struct epoll_event event = {.events = EPOLLIN,
+				    .data.u32 = (uint32_t)inside};
+	int fd;
+
+	if (watch.came_back || watch.life_count >= watch.job->process_count)
+		return;
+	if (!watch.life) {
+		watch.lives = epoll_create1(EPOLL_CLOEXEC);
+		watch.life = calloc(watch.job->process_count,
+				    sizeof(*watch.life));
+	}
+	fd = (int)syscall(SYS_pidfd_open, pid, 0);
+	if (fd < 0 && errno == ESRCH)
+		watch.lost = inside;
+	if (fd < 0 || !watch.life)
+		return;
+	watch.life[watch.life_count++] = fd;
+	epoll_ctl(watch.lives, EPOLL_CTL_ADD, fd, &event);
+}
+
+static void life_ended(void)
+{
+	struct epoll_event event;
+
+	if (epoll_wait(watch.lives, &event, 1, 0) != 1)
+		return;
+	watch.lost = (int)event.data.u32;
+	close(watch.lives);
+	watch.lives = -1;
+}
+
+static void follow_no_more(void)
+{
+	size_t i;
+
+	for (i = 0; i < watch.life_count; i++)
+		close(watch.life[i]);
+	free(watch.life);
+	watch.life = NULL;
+	watch.life_count = 0;
+	if (watch.lives >= 0)
+		close(watch.lives);
+	watch.lives = -1;
+}
+
 static void take_message(const struct capsule_message *message, pid_t from)
 {
 	switch (message->type) {
 	case CAPSULE_HELLO:
 		if (message->pid == job_root(watch.job)->process->pid)
 			watch.capsule->root = from;
+		follow(from, message->pid);
 		break;
 	case CAPSULE_REPORT:
 		report_line(message->text,
@@ -300,6 +355,7 @@ static int wait_once(int timeout_ms)
 		{.fd = watch.capsule->errors, .events = POLLIN},
 		{.fd = watch.came_back ? -1 : coordinator_fd(),
 		 .events = POLLIN},
+		{.fd = watch.lives, .events = POLLIN},
 	};
 	int ret = poll(polls, sizeof(polls) / sizeof(*polls), timeout_ms);
 
@@ -312,6 +368,8 @@ static int wait_once(int timeout_ms)
 		errors_ready();
 	if (polls[3].revents && coordinator_ready())
 		watch.came_back = 1;
+	if (polls[4].revents && !watch.came_back)
+		life_ended();
 	if (polls[0].revents)
 		signals_ready();
 	return ret;
@@ -333,15 +391,20 @@ void watch_start(struct capsule *c, struct job *job)
 	watch.job = job;
 	while (!watch.came_back) {
 		/* Its end may be heard of before its being alive. */
-		if (watch.ended && !end)
+		if ((watch.ended || watch.lost) && !end)
 			end = now_ms() + LAST_WORD_MS;
 		if (end && now_ms() >= end)
 			break;
 		wait_once(end ? (int)(end - now_ms()) : -1);
 	}
-	if (watch.came_back)
+	if (watch.came_back) {
+		follow_no_more();
 		return;
+	}
 	terminal_take();
+	if (!watch.ended)
+		fail("process %d ended while it was being restarted",
+		     watch.lost);
 	if (WIFSIGNALED(watch.status))
 		fail("the program was killed by signal %d (%s) while it was being restarted",
 		     WTERMSIG(watch.status), strsignal(WTERMSIG(watch.status)));
