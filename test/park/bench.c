@@ -152,7 +152,7 @@ static int stop_it(pid_t pid, int *status)
 			poke(slot, pid, attempt++);
 			poked = now_us();
 		}
-		if (now_us() - start > 30000000)
+		if (now_us() - start > 80000000)
 			return -1;
 		usleep(200);
 	}
