@@ -7,8 +7,14 @@
  * Saving runs frozen: inside the user's program, on the service thread, all
  * other threads parked, any libc lock possibly held. Only sys_* (sys/sys.h)
  * and what is declared here may be called; no libc, no errno, no TLS.
- * Restoring runs in ckpt_restart, an ordinary program, in the process that is
- * about to become the restarted one.
+ * Restoring runs in ckpt_restart, an ordinary program: in the process that is
+ * about to become the restarted one, or, for what several of them share, in
+ * their ancestor before it makes them ("the commons"). A kind does the same
+ * in both.
+ *
+ * While it saves, no process knows of the others. So a record says what its
+ * object is (its inode, that of its other end, its content), never who else is
+ * there: that is seen at restart, by what is in the same ckpt_restore.
  */
 #ifndef CKPT_PLUGIN_H
 #define CKPT_PLUGIN_H
@@ -92,22 +98,41 @@ struct ckpt_object {
 	uint32_t id, kind;
 	uint32_t status_flags;
 	int64_t position;
+	uint64_t dev, ino; /* of the description, as it was */
 	const void *body; /* behind struct image_object */
 	size_t length;
 	uint32_t file;	  /* id of an IMAGE_FILE record, or 0 */
-	int first_fd;	  /* the lowest descriptor that refers to it */
+	int first_fd;	  /* the lowest descriptor that refers to it; -1 */
+	int holders;	  /* processes that have it */
+	int pid;	  /* of the one whose record this is */
 	const char *label; /* for messages: "fd 5 (/home/u/data)" */
 };
 
-struct ckpt_restore; /* the process being restored; ckpt_restart's */
+struct ckpt_restore; /* what is restored at one place; ckpt_restart's */
 
 /* The descriptor already made for an object, or -1: not yet, or none. */
 int ckpt_object_fd(struct ckpt_restore *r, uint32_t object);
+/* The objects here of one kind and inode (0: any), one after the other: the
+ * one behind `after`, NULL for the first. NULL: there is none. */
+const struct ckpt_object *ckpt_object_by_inode(struct ckpt_restore *r,
+					       uint32_t kind, uint64_t ino,
+					       const struct ckpt_object *after);
+/* The object here that the process which wrote this one's record knows by
+ * that id; NULL: none. Ids in bodies are such. */
+const struct ckpt_object *ckpt_object_named(struct ckpt_restore *r,
+					    const struct ckpt_object *object,
+					    uint32_t id);
+/* The record that the nth process holding it has written of the same
+ * description, from 0; NULL behind the last. Valid until the next call. */
+const struct ckpt_object *ckpt_object_record(struct ckpt_restore *r,
+					     const struct ckpt_object *object,
+					     size_t nth);
 /* The descriptor for what was at fd N of the process, or -1. */
 int ckpt_old_fd(struct ckpt_restore *r, int fd);
-/* The file's content or path as the restart decided (rollback, store,
- * another directory): open it. Returns a descriptor or -errno. */
-int ckpt_open_file(struct ckpt_restore *r, uint32_t file, int flags);
+/* The object's file as the restart decided (rollback, store, another
+ * directory): open it. Returns a descriptor or -errno. */
+int ckpt_open_file(struct ckpt_restore *r, const struct ckpt_object *object,
+		   int flags);
 /* One of ckpt_restart's own standard streams (0, 1, 2): a fresh duplicate. */
 int ckpt_standard_stream(struct ckpt_restore *r, int number);
 /* One line in the report that the user sees, at restart. */
@@ -116,17 +141,46 @@ void ckpt_report(struct ckpt_restore *r, const char *format, ...)
 /* Gives the object a further descriptor: kinds that make two at once (the
  * other end of a pipe) hand the second to its object. Takes ownership. */
 int ckpt_adopt(struct ckpt_restore *r, uint32_t object, int fd);
+/* Does call(argument) as the process of that pid would, as far as the kernel
+ * notes down who it was (SO_PEERCRED): on the same descriptors, in a copy of
+ * the memory, from which only the argument comes back. Where nobody can have
+ * that pid for a moment it is done as who we are. */
+int ckpt_as(struct ckpt_restore *r, int pid, int (*call)(void *),
+	    void *argument, size_t size);
+
+/* See ckpt_restorer.bonds. */
+struct ckpt_bonds;
+void ckpt_bond(struct ckpt_bonds *bonds, uint64_t what);
+void ckpt_bond_object(struct ckpt_bonds *bonds, uint32_t id);
+/* All that name this number are one description (a socket's inode). Not sure:
+ * when the checkpoint does not tell which are. */
+void ckpt_bond_same(struct ckpt_bonds *bonds, uint64_t what, int sure);
+void ckpt_bond_commons(struct ckpt_bonds *bonds);
 
 struct ckpt_restorer {
 	uint32_t kind;
 	const char *name;
+	/* What it belongs to: ckpt_bond() for each thing, as a number that is
+	 * unique within the kind (the inode of a pipe, of each end of a
+	 * connection), ckpt_bond_object() for another object of the same
+	 * process, ckpt_bond_commons() when it must be made before all
+	 * processes. Objects with a thing in common are made at one place, so
+	 * that they can find each other. Without: it stands alone. */
+	void (*bonds)(const struct ckpt_object *object,
+		      struct ckpt_bonds *bonds);
 	/* Make the description. Returns a descriptor at any number (the core
 	 * moves it, sets flags, position and owner) or -errno. Called in
 	 * ascending object id, skipped when ckpt_adopt() already gave one. */
 	int (*open)(struct ckpt_restore *r, const struct ckpt_object *object);
-	/* When all objects exist and stand at their old numbers. */
+	/* When all objects exist; those of one process then stand at their
+	 * old numbers. */
 	int (*connect)(struct ckpt_restore *r, const struct ckpt_object *object,
 		       int fd);
+	/* In each process that has it, with the process's own record, last of
+	 * all, when every process exists: what belongs to the process rather
+	 * than to the description (posix locks). */
+	int (*hold)(struct ckpt_restore *r, const struct ckpt_object *object,
+		    int fd);
 	/* Refuse before anything is created: 0, or -errno after ckpt_report. */
 	int (*check)(struct ckpt_restore *r, const struct ckpt_object *object);
 	/* Kinds that are no descriptor (process): body of their record. On
@@ -138,6 +192,9 @@ struct ckpt_restorer {
 	void (*show)(const struct ckpt_object *object, char *line, size_t size);
 	/* The core sets the file position and O_APPEND etc. unless set here. */
 	int no_position;
+	/* A process makes its own of it, even if it was shared: nothing of it
+	 * can be told apart (a pidfd), or it needs its processes first. */
+	int never_shared;
 };
 
 #endif

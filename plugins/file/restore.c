@@ -109,7 +109,8 @@ static int file_open(struct ckpt_restore *r, const struct ckpt_object *object)
 	switch (view.record->type) {
 	case FILE_IS_REGULAR:
 	case FILE_IS_MEMFD:
-		return ckpt_open_file(r, view.record->file, file_flags(object, view.record));
+		return ckpt_open_file(r, object,
+				      file_flags(object, view.record));
 	case FILE_IS_DIRECTORY:
 		if (view.record->deleted)
 			return file_directory_deleted(file_flags(object, view.record));

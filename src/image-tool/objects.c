@@ -51,6 +51,8 @@ int object_show(const struct image_record *record, const void *body,
 		object.status_flags = head->status_flags;
 		object.position = head->position;
 		object.file = head->file;
+		object.dev = head->dev;
+		object.ino = head->ino;
 	}
 	object.body = (const char *)body + skip;
 	object.length = record->length - skip;
@@ -75,10 +77,81 @@ int ckpt_old_fd(struct ckpt_restore *r, int fd)
 	abort();
 }
 
-int ckpt_open_file(struct ckpt_restore *r, uint32_t file, int flags)
+const struct ckpt_object *ckpt_object_by_inode(struct ckpt_restore *r,
+					       uint32_t kind, uint64_t ino,
+					       const struct ckpt_object *after)
 {
 	(void)r;
-	(void)file;
+	(void)kind;
+	(void)ino;
+	(void)after;
+	abort();
+}
+
+const struct ckpt_object *ckpt_object_named(struct ckpt_restore *r,
+					    const struct ckpt_object *object,
+					    uint32_t id)
+{
+	(void)r;
+	(void)object;
+	(void)id;
+	abort();
+}
+
+const struct ckpt_object *ckpt_object_record(struct ckpt_restore *r,
+					     const struct ckpt_object *object,
+					     size_t nth)
+{
+	(void)r;
+	(void)object;
+	(void)nth;
+	abort();
+}
+
+int ckpt_as(struct ckpt_restore *r, int pid, int (*call)(void *),
+	    void *argument, size_t size)
+{
+	(void)r;
+	(void)pid;
+	(void)call;
+	(void)argument;
+	(void)size;
+	abort();
+}
+
+void ckpt_bond(struct ckpt_bonds *bonds, uint64_t what)
+{
+	(void)bonds;
+	(void)what;
+	abort();
+}
+
+void ckpt_bond_object(struct ckpt_bonds *bonds, uint32_t id)
+{
+	(void)bonds;
+	(void)id;
+	abort();
+}
+
+void ckpt_bond_same(struct ckpt_bonds *bonds, uint64_t what, int sure)
+{
+	(void)bonds;
+	(void)what;
+	(void)sure;
+	abort();
+}
+
+void ckpt_bond_commons(struct ckpt_bonds *bonds)
+{
+	(void)bonds;
+	abort();
+}
+
+int ckpt_open_file(struct ckpt_restore *r, const struct ckpt_object *object,
+		   int flags)
+{
+	(void)r;
+	(void)object;
 	(void)flags;
 	abort();
 }

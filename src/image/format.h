@@ -22,7 +22,7 @@
 #include <stdint.h>
 
 #define IMAGE_MAGIC "CKPTIMG" /* with its NUL, 8 bytes */
-#define IMAGE_VERSION 1
+#define IMAGE_VERSION 2
 #define IMAGE_HEADER_SIZE 4096
 #define IMAGE_BLOCK_MAX (1u << 20) /* raw bytes of one block */
 #define IMAGE_ARCH_X86_64 62	   /* ELF's EM_X86_64 */
@@ -239,7 +239,9 @@ struct image_object {
 	int32_t owner_type, owner; /* F_GETOWN_EX; -1: none */
 	int32_t signal;		/* F_GETSIG */
 	uint32_t file;		/* id of an IMAGE_FILE record, or 0 */
+	uint64_t dev, ino;	/* as fstat() tells of it */
 };
+_Static_assert(sizeof(struct image_object) == 48, "an object's head");
 
 struct image_cwd {
 	uint32_t deleted;

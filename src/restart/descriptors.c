@@ -5,16 +5,20 @@
  * the program does not use.
  */
 #define _GNU_SOURCE
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/sched.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "restart/files.h"
@@ -27,7 +31,8 @@
 
 static int is_wanted(const struct ckpt_restore *r, int fd)
 {
-	return fd < r->wanted_end && (r->wanted[fd / 8] >> fd % 8 & 1);
+	return r->wanted && fd < r->wanted_end &&
+	       (r->wanted[fd / 8] >> fd % 8 & 1);
 }
 
 /* ---- numbers ---- */
@@ -37,6 +42,10 @@ static void note_wanted(struct ckpt_restore *r)
 	const struct job_process *p = r->process;
 	size_t i;
 
+	/* What init makes is beyond everybody's numbers. */
+	r->wanted_end = r->job->commons_end;
+	if (p == &r->job->commons)
+		return;
 	r->wanted_end = 3; /* streams the program has closed stay closed */
 	for (i = 0; i < p->fd_count; i++)
 		if (p->fds[i]->fd >= r->wanted_end)
@@ -99,51 +108,124 @@ int descriptors_lift(struct ckpt_restore *r, int fd)
 	return high;
 }
 
+/* Up to the next one that stays; many may stand there, so not one by one. */
+static void close_gap(int from, int to)
+{
+	if (from < to)
+		close_range((unsigned)from, (unsigned)to - 1, 0);
+}
+
+static int by_number(const void *a, const void *b)
+{
+	const int32_t *x = a, *y = b;
+
+	return (*x > *y) - (*x < *y);
+}
+
 void descriptors_close_others(const struct ckpt_restore *r, const int32_t *keep,
 			      size_t count)
 {
-	DIR *dir = opendir("/proc/self/fd");
-	struct dirent *entry;
-	size_t i;
+	int32_t *stay = malloc((count + r->process->fd_count + 1) *
+			       sizeof(*stay));
+	size_t n = 0, i;
+	int32_t at = 0;
 
-	if (!dir)
-		fail("/proc/self/fd: %s", strerror(errno));
-	while ((entry = readdir(dir))) {
-		int fd = atoi(entry->d_name);
-
-		if (*entry->d_name == '.' || fd == dirfd(dir) ||
-		    is_wanted(r, fd))
-			continue;
-		for (i = 0; i < count && keep[i] != fd; i++)
-			;
-		if (i == count)
-			close(fd);
+	if (!stay)
+		fail("out of memory while restoring descriptors");
+	for (i = 0; i < count; i++)
+		if (keep[i] >= 0)
+			stay[n++] = keep[i];
+	for (i = 0; i < r->process->fd_count; i++)
+		stay[n++] = r->process->fds[i]->fd;
+	qsort(stay, n, sizeof(*stay), by_number);
+	for (i = 0; i < n; i++) {
+		close_gap(at, stay[i]);
+		at = stay[i] + 1;
 	}
-	closedir(dir);
+	close_range((unsigned)at, ~0u, 0);
+	free(stay);
 }
 
 /* ---- what plugins may ask (ckpt/plugin.h) ---- */
 
-static const struct job_object *object_of(const struct ckpt_restore *r,
-					  uint32_t id, size_t *index)
+static size_t index_of(const struct ckpt_restore *r,
+		       const struct job_object *object)
 {
-	size_t i;
-
-	for (i = 0; i < r->process->object_count; i++)
-		if (r->process->objects[i].record->id == id) {
-			*index = i;
-			return &r->process->objects[i];
-		}
-	return NULL;
+	return (size_t)(object - r->process->objects);
 }
 
 int ckpt_object_fd(struct ckpt_restore *r, uint32_t object)
 {
-	size_t index;
+	const struct job_object *o = job_process_object(r->process, object);
 
-	if (!r->made || !object_of(r, object, &index))
-		return -1;
-	return r->made[index];
+	return o && r->made ? r->made[index_of(r, o)] : -1;
+}
+
+static int by_inode(const struct ckpt_object *object, uint32_t kind,
+		    uint64_t ino)
+{
+	if (object->kind != kind)
+		return object->kind < kind ? -1 : 1;
+	return (object->ino > ino) - (object->ino < ino);
+}
+
+/* The first in the order of by_inode that is not below. */
+static size_t inode_place(const struct ckpt_restore *r, uint32_t kind,
+			  uint64_t ino)
+{
+	size_t low = 0, high = r->process->object_count;
+
+	while (low < high) {
+		size_t middle = (low + high) / 2;
+
+		if (by_inode(&r->views[r->by_inode[middle]], kind, ino) < 0)
+			low = middle + 1;
+		else
+			high = middle;
+	}
+	return low;
+}
+
+const struct ckpt_object *ckpt_object_by_inode(struct ckpt_restore *r,
+					       uint32_t kind, uint64_t ino,
+					       const struct ckpt_object *after)
+{
+	size_t i = inode_place(r, kind, after ? after->ino : ino);
+
+	for (; i < r->process->object_count; i++) {
+		const struct ckpt_object *o = &r->views[r->by_inode[i]];
+
+		if (o->kind != kind || (ino && o->ino != ino))
+			return NULL;
+		if (!after || o->ino != after->ino || o->id > after->id)
+			return o;
+	}
+	return NULL;
+}
+
+/* Whose ids a record's body has. */
+static const struct job_process *origin_of(const struct ckpt_restore *r,
+					   const struct ckpt_object *object)
+{
+	const struct job_object *o;
+
+	if (object == &r->record)
+		return r->record_of;
+	o = job_process_object(r->process, object->id);
+	return o ? o->origin : NULL;
+}
+
+const struct ckpt_object *ckpt_object_named(struct ckpt_restore *r,
+					    const struct ckpt_object *object,
+					    uint32_t id)
+{
+	const struct job_process *origin = origin_of(r, object);
+	const struct job_object *o =
+		origin ? job_process_object(origin, id) : NULL;
+
+	if (o && origin != r->process)
+		o = o->common;
+	return o ? &r->views[index_of(r, o)] : NULL;
 }
 
 int ckpt_old_fd(struct ckpt_restore *r, int fd)
@@ -159,9 +241,12 @@ int ckpt_old_fd(struct ckpt_restore *r, int fd)
 	return -1;
 }
 
-int ckpt_open_file(struct ckpt_restore *r, uint32_t file, int flags)
+int ckpt_open_file(struct ckpt_restore *r, const struct ckpt_object *object,
+		   int flags)
 {
-	const struct job_file *f = job_process_file(r->process, file);
+	const struct job_process *origin = origin_of(r, object);
+	const struct job_file *f =
+		origin ? job_process_file(origin, object->file) : NULL;
 
 	return f ? files_open(f, flags) : -ENOENT;
 }
@@ -194,14 +279,52 @@ void ckpt_report(struct ckpt_restore *r, const char *format, ...)
 
 int ckpt_adopt(struct ckpt_restore *r, uint32_t object, int fd)
 {
-	size_t index;
+	const struct job_object *o = job_process_object(r->process, object);
 
-	if (!object_of(r, object, &index) || r->made[index] >= 0) {
+	if (!o || r->made[index_of(r, o)] >= 0) {
 		close(fd);
 		return -EEXIST;
 	}
-	r->made[index] = descriptors_lift(r, fd);
+	r->made[index_of(r, o)] = descriptors_lift(r, fd);
 	return 0;
+}
+
+int ckpt_as(struct ckpt_restore *r, int pid, int (*call)(void *),
+	    void *argument, size_t size)
+{
+	struct clone_args args = {
+		.flags = CLONE_FILES | CLONE_FS,
+		.exit_signal = 0,
+		.set_tid = (uint64_t)(uintptr_t)&pid,
+		.set_tid_size = 1,
+	};
+	struct answer {
+		int ret;
+		char argument[];
+	} *answer;
+	pid_t made;
+	int ret;
+
+	(void)r;
+	if (pid <= 0 || pid == getpid())
+		return call(argument);
+	answer = mmap(NULL, sizeof(*answer) + size, PROT_READ | PROT_WRITE,
+		      MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	if (answer == MAP_FAILED)
+		return call(argument);
+	memcpy(answer->argument, argument, size);
+	answer->ret = -ECHILD;
+	made = (pid_t)syscall(SYS_clone3, &args, sizeof(args));
+	if (made == 0) {
+		answer->ret = call(answer->argument);
+		_exit(0);
+	}
+	if (made > 0)
+		waitpid(made, NULL, __WALL);
+	memcpy(argument, answer->argument, size);
+	ret = answer->ret;
+	munmap(answer, sizeof(*answer) + size);
+	return made < 0 ? call(argument) : ret;
 }
 
 /* ---- the steps ---- */
@@ -213,12 +336,32 @@ static struct ckpt_object view(const struct job_object *o)
 		.kind = o->kind,
 		.status_flags = o->record->status_flags,
 		.position = o->record->position,
+		.dev = o->record->dev,
+		.ino = o->record->ino,
 		.body = o->body,
 		.length = o->length,
 		.file = o->record->file,
 		.first_fd = o->first_fd,
+		.holders = o->member_count ? (int)o->member_count : 1,
+		.pid = o->origin->process->pid,
 		.label = o->label,
 	};
+}
+
+const struct ckpt_object *ckpt_object_record(struct ckpt_restore *r,
+					     const struct ckpt_object *object,
+					     size_t nth)
+{
+	const struct job_object *o = job_process_object(r->process, object->id);
+
+	if (!o || nth >= (o->member_count ? o->member_count : 1))
+		return NULL;
+	if (!o->member_count)
+		return &r->views[index_of(r, o)];
+	r->record = view(o->members[nth]);
+	r->record.id = object->id;
+	r->record_of = o->members[nth]->origin;
+	return &r->record;
 }
 
 void descriptors_check(struct job *job)
@@ -244,12 +387,11 @@ void descriptors_check(struct job *job)
 	}
 }
 
-/* Position, flags and owner are the description's, whatever its kind. */
+/* Position and flags are the description's, whatever its kind. */
 static void describe(const struct job_object *o,
 		     const struct ckpt_restorer *kind, int fd, int standard)
 {
 	const struct image_object *record = o->record;
-	struct f_owner_ex owner = {record->owner_type, record->owner};
 	int flags = fcntl(fd, F_GETFL);
 
 	if (standard) {
@@ -263,12 +405,6 @@ static void describe(const struct job_object *o,
 	    lseek(fd, record->position, SEEK_SET) < 0 && errno != ESPIPE)
 		fail("%s: cannot go to position %lld: %s", o->label,
 		     (long long)record->position, strerror(errno));
-	if (record->signal && fcntl(fd, F_SETSIG, record->signal) < 0)
-		report("%s: its signal could not be set: %s", o->label,
-		       strerror(errno));
-	if (record->owner_type >= 0 && record->owner > 0 &&
-	    fcntl(fd, F_SETOWN_EX, &owner) < 0)
-		report("%s: the owner of its signals is gone", o->label);
 	if (flags >= 0 && !(flags & O_PATH) &&
 	    (flags & SETTABLE) != ((int)record->status_flags & SETTABLE))
 		fcntl(fd, F_SETFL,
@@ -276,6 +412,22 @@ static void describe(const struct job_object *o,
 			      ((int)record->status_flags & SETTABLE));
 }
 
+/* So is the owner of its signals, but he has to be there first. */
+static void describe_owner(const struct job_object *o, int fd)
+{
+	const struct image_object *record = o->record;
+	struct f_owner_ex owner = {record->owner_type, record->owner};
+
+	if (record->signal && fcntl(fd, F_SETSIG, record->signal) < 0)
+		report("%s: its signal could not be set: %s", o->label,
+		       strerror(errno));
+	if (record->owner_type >= 0 && record->owner > 0 &&
+	    fcntl(fd, F_SETOWN_EX, &owner) < 0)
+		report("%s: the owner of its signals is gone", o->label);
+}
+
+/* The numbers of ours that the program may have: away from there. Init's own
+ * stay, for the processes. */
 static void move_streams(struct ckpt_restore *r)
 {
 	int i;
@@ -284,51 +436,131 @@ static void move_streams(struct ckpt_restore *r)
 		r->streams[i] = -1;
 		if (fcntl(i, F_GETFD) < 0)
 			continue;
-		r->streams[i] = descriptors_lift(r, i);
+		if (r->process != &r->job->commons)
+			r->streams[i] = descriptors_lift(r, i);
+		else
+			r->streams[i] = fcntl(i, F_DUPFD_CLOEXEC,
+					      r->wanted_end);
 	}
 }
 
-void descriptors_open(struct ckpt_restore *r, const struct job *job,
-		      const struct job_process *p)
+static int inode_order(const void *a, const void *b, void *restore)
 {
-	size_t i, count = p->object_count + 1;
-	int fd;
+	const struct ckpt_restore *r = restore;
+	const struct ckpt_object *x = &r->views[*(const uint32_t *)a];
+	const struct ckpt_object *y = &r->views[*(const uint32_t *)b];
+	int order = by_inode(x, y->kind, y->ino);
+
+	return order ? order : (x->id > y->id) - (x->id < y->id);
+}
+
+static void *array(size_t count, size_t size)
+{
+	void *memory = calloc(count + 1, size);
+
+	if (!memory)
+		fail("out of memory while restoring descriptors");
+	return memory;
+}
+
+static void begin(struct ckpt_restore *r, const struct job *job,
+		  const struct job_process *p)
+{
+	size_t count = p->object_count;
+	uint32_t i;
 
 	memset(r, 0, sizeof(*r));
 	r->job = job;
 	r->process = p;
 	raise_limit();
 	note_wanted(r);
-	/* The error pipe first: from now on it can be used again. */
-	say_from_child(descriptors_lift(r, say_error_fd()),
-		       descriptors_lift(r, say_report_fd()));
-	move_streams(r);
-	r->made = malloc(count * sizeof(*r->made));
-	r->standard = calloc(count, sizeof(*r->standard));
-	if (!r->made || !r->standard)
-		fail("out of memory while restoring descriptors");
-	for (i = 0; i < p->object_count; i++)
+	r->made = array(count, sizeof(*r->made));
+	r->standard = array(count, sizeof(*r->standard));
+	r->views = array(count, sizeof(*r->views));
+	r->by_inode = array(count, sizeof(*r->by_inode));
+	for (i = 0; i < count; i++) {
+		r->views[i] = view(&p->objects[i]);
+		r->by_inode[i] = i;
 		r->made[i] = -1;
-	for (i = 0; i < p->object_count; i++) {
-		struct ckpt_object object = view(&p->objects[i]);
+	}
+	qsort_r(r->by_inode, count, sizeof(*r->by_inode), inode_order, r);
+}
 
+static void open_all(struct ckpt_restore *r)
+{
+	const struct job_process *p = r->process;
+	size_t i;
+	int fd;
+
+	for (i = 0; i < p->object_count; i++) {
 		if (r->made[i] >= 0)
 			continue;
 		r->asked = 0;
-		fd = kinds_restorer(object.kind)->open(r, &object);
+		fd = kinds_restorer(r->views[i].kind)->open(r, &r->views[i]);
 		if (fd < 0)
-			fail("%s cannot be opened again: %s", object.label,
+			fail("%s cannot be opened again: %s", r->views[i].label,
 			     strerror(-fd));
 		r->standard[i] = r->asked;
 		r->made[i] = descriptors_lift(r, fd);
 	}
 	for (i = 0; i < p->object_count; i++)
-		describe(&p->objects[i], kinds_restorer(p->objects[i].kind),
-			 r->made[i], r->standard[i]);
+		if (!p->objects[i].common)
+			describe(&p->objects[i],
+				 kinds_restorer(p->objects[i].kind), r->made[i],
+				 r->standard[i]);
 }
 
-/* The copies at high numbers go at once: a posix lock, which connect() takes,
- * is dropped by any close of its file. */
+static void connect_all(struct ckpt_restore *r)
+{
+	const struct job_process *p = r->process;
+	size_t i;
+
+	for (i = 0; i < p->object_count; i++) {
+		const struct ckpt_object *object = &r->views[i];
+		const struct ckpt_restorer *k = kinds_restorer(object->kind);
+		int ret = 0;
+
+		if (k->connect && !p->objects[i].common)
+			ret = k->connect(r, object, r->made[i]);
+		if (ret < 0)
+			fail("%s cannot be restored: %s", object->label,
+			     strerror(-ret));
+	}
+}
+
+void descriptors_share(struct ckpt_restore *r, struct job *job)
+{
+	int i;
+
+	begin(r, job, &job->commons);
+	move_streams(r);
+	open_all(r);
+	connect_all(r);
+	for (i = 0; i < 3; i++)
+		if (r->streams[i] >= 0)
+			close(r->streams[i]);
+	job->commons_fds = r->made;
+}
+
+void descriptors_open(struct ckpt_restore *r, const struct job *job,
+		      const struct job_process *p)
+{
+	size_t i;
+
+	begin(r, job, p);
+	/* The error pipe first: from now on it can be used again. */
+	say_from_child(descriptors_lift(r, say_error_fd()),
+		       descriptors_lift(r, say_report_fd()));
+	move_streams(r);
+	for (i = 0; i < p->object_count; i++)
+		if (p->objects[i].common)
+			r->made[i] = job->commons_fds[p->objects[i].common -
+						      job->commons.objects];
+	open_all(r);
+}
+
+/* The copies at high numbers go at once: a posix lock, which hold() takes, is
+ * dropped by any close of its file. */
 void descriptors_place(struct ckpt_restore *r)
 {
 	const struct job_process *p = r->process;
@@ -356,14 +588,23 @@ void descriptors_connect(struct ckpt_restore *r)
 	const struct job_process *p = r->process;
 	size_t i;
 
+	connect_all(r);
 	for (i = 0; i < p->object_count; i++) {
-		struct ckpt_object object = view(&p->objects[i]);
-		const struct ckpt_restorer *k = kinds_restorer(object.kind);
-		int ret = k->connect ? k->connect(r, &object, r->made[i]) : 0;
+		const struct job_object *o = &p->objects[i];
+		const struct ckpt_object *object = &r->views[i];
+		const struct ckpt_restorer *k = kinds_restorer(object->kind);
+		int ret = 0;
 
+		if (o->first_fd < 0)
+			continue;
+		if (k->hold)
+			ret = k->hold(r, object, r->made[i]);
 		if (ret < 0)
-			fail("%s cannot be restored: %s", object.label,
+			fail("%s cannot be restored: %s", object->label,
 			     strerror(-ret));
+		/* By one of them: him whose record it is. */
+		if (!r->standard[i] && (!o->common || o->common->origin == p))
+			describe_owner(o, r->made[i]);
 	}
 }
 

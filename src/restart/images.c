@@ -258,7 +258,7 @@ static int object_order(const void *a, const void *b)
 	       (x->record->id < y->record->id);
 }
 
-static struct job_object *object_find(struct job_process *p, uint32_t id)
+struct job_object *job_process_object(const struct job_process *p, uint32_t id)
 {
 	struct image_object record = {.id = id};
 	struct job_object key = {.record = &record};
@@ -320,7 +320,7 @@ static void link_descriptors(struct job_process *p)
 		qsort(p->objects, p->object_count, sizeof(*p->objects),
 		      object_order);
 	for (i = 0; i < p->fd_count; i++) {
-		object = object_find(p, p->fds[i]->object);
+		object = job_process_object(p, p->fds[i]->object);
 		if (!object)
 			damaged(p, "a descriptor refers to no object");
 		if (object->first_fd < 0 || object->first_fd > p->fds[i]->fd)

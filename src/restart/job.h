@@ -60,6 +60,12 @@ struct job_object {
 	struct job_file *file;
 	int first_fd; /* -1: none */
 	char *label;
+
+	/* By commons.c. */
+	const struct job_process *origin; /* whose record it is */
+	struct job_object *common; /* what stands for it in job->commons */
+	struct job_object **members; /* of the commons: for whom it stands, */
+	size_t member_count;	     /* one a process; the first is the origin */
 };
 
 /* A record of a kind that is no descriptor, for its process() hook. */
@@ -110,6 +116,11 @@ struct job {
 	struct tree *tree;
 	struct job_file **files;
 	size_t file_count;
+	/* What init makes for several of them: a process with nothing but
+	 * objects. The descriptors by index of object, once they are there. */
+	struct job_process commons;
+	int *commons_fds;
+	int commons_end; /* what is above is ours to begin with */
 
 	/* Decided by coordinator_attach() and ids_choose(). */
 	char coordinator[96];
@@ -140,6 +151,12 @@ void images_verify_blocks(struct job *job);
 void images_wake(struct job_process *p);
 struct job_file *job_process_file(const struct job_process *p, uint32_t id);
 struct job_process *job_root(const struct job *job);
+struct job_object *job_process_object(const struct job_process *p, uint32_t id);
+
+/* commons.c: what several processes share. By fail(). */
+void commons_plan(struct job *job);
+/* In init, before it makes any process. */
+void commons_make(struct job *job);
 
 /* check.c: can this machine take it? */
 void check_machine(struct job *job);

@@ -49,6 +49,7 @@ int main(int argc, char **argv)
 	check_machine(&job);
 	ids_choose(&job);
 	files_decide(&job);
+	commons_plan(&job);
 	descriptors_check(&job);
 	if (options.verify && !options.lazy)
 		images_verify_blocks(&job);

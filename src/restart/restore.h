@@ -2,7 +2,8 @@
 /*
  * The process that is about to become the restarted one: what process.c,
  * descriptors.c and plan.c share while they build it. It lives in a fork of
- * ckpt_restart, single-threaded, all signals blocked.
+ * ckpt_restart, single-threaded, all signals blocked. So does init, which is
+ * none, while it makes what several of them share.
  */
 #ifndef RESTORE_H
 #define RESTORE_H
@@ -12,7 +13,11 @@
 
 struct ckpt_restore {
 	const struct job *job;
-	const struct job_process *process;
+	const struct job_process *process; /* or the commons */
+	struct ckpt_object *views; /* by index of object */
+	uint32_t *by_inode; /* indices, by kind, inode and id */
+	struct ckpt_object record; /* ckpt_object_record()'s, and whose it is */
+	const struct job_process *record_of;
 	int *made;	 /* descriptor by index of object, -1: not yet */
 	int *standard;	 /* by index of object: a standard stream of ours */
 	int streams[3];	 /* ckpt_restart's own, at high numbers */
@@ -26,6 +31,8 @@ struct ckpt_restore {
 void descriptors_check(struct job *job);
 void descriptors_open(struct ckpt_restore *r, const struct job *job,
 		      const struct job_process *p);
+/* Init: all of the commons, at numbers that nobody uses. */
+void descriptors_share(struct ckpt_restore *r, struct job *job);
 void descriptors_place(struct ckpt_restore *r);
 /* Last of all, when nothing but the restorer closes anything. */
 void descriptors_connect(struct ckpt_restore *r);

@@ -270,13 +270,99 @@ int ckpt_old_fd(struct ckpt_restore *r, int fd)
 	return -1;
 }
 
-int ckpt_open_file(struct ckpt_restore *r, uint32_t id, int flags)
+static struct ckpt_object world_object(uint32_t id);
+
+/* As of one process, that is the only one: nothing is shared. */
+const struct ckpt_object *ckpt_object_by_inode(struct ckpt_restore *r,
+					       uint32_t kind, uint64_t ino,
+					       const struct ckpt_object *after)
 {
-	struct world_file *file = &world.files[id - 1];
+	static struct ckpt_object found[8];
+	static unsigned next;
+	uint32_t id;
+
+	(void)r;
+	for (id = after ? after->id + 1 : 1; id <= world.objects; id++) {
+		struct ckpt_object object = world_object(id);
+
+		if (object.kind != kind || (ino && object.ino != ino))
+			continue;
+		found[++next % 8] = object;
+		return &found[next % 8];
+	}
+	return NULL;
+}
+
+const struct ckpt_object *ckpt_object_named(struct ckpt_restore *r,
+					    const struct ckpt_object *object,
+					    uint32_t id)
+{
+	static struct ckpt_object found;
+
+	(void)r;
+	(void)object;
+	if (!id || id > world.objects)
+		return NULL;
+	found = world_object(id);
+	return &found;
+}
+
+const struct ckpt_object *ckpt_object_record(struct ckpt_restore *r,
+					     const struct ckpt_object *object,
+					     size_t nth)
+{
+	(void)r;
+	return nth ? NULL : object;
+}
+
+int ckpt_as(struct ckpt_restore *r, int pid, int (*call)(void *),
+	    void *argument, size_t size)
+{
+	(void)r;
+	(void)pid;
+	(void)size;
+	return call(argument);
+}
+
+void ckpt_bond(struct ckpt_bonds *bonds, uint64_t what)
+{
+	(void)bonds;
+	(void)what;
+}
+
+void ckpt_bond_object(struct ckpt_bonds *bonds, uint32_t id)
+{
+	(void)bonds;
+	(void)id;
+}
+
+void ckpt_bond_same(struct ckpt_bonds *bonds, uint64_t what, int sure)
+{
+	(void)bonds;
+	(void)what;
+	(void)sure;
+}
+
+void ckpt_bond_commons(struct ckpt_bonds *bonds)
+{
+	(void)bonds;
+}
+
+int ckpt_open_file(struct ckpt_restore *r, const struct ckpt_object *object,
+		   int flags)
+{
+	struct world_file *file = NULL;
 	char path[64] = "/tmp/ckpt-test-XXXXXX";
+	uint32_t i;
 	int fd;
 
 	(void)r;
+	for (i = 0; i < world.file_count; i++)
+		if (world.files[i].st.ino == object->ino &&
+		    world.files[i].st.dev == object->dev)
+			file = &world.files[i];
+	if (!file)
+		return -ENOENT;
 	if (!(file->flags & FILE_DELETED)) {
 		fd = open(file->path, flags);
 		return fd < 0 ? -errno : fd;
@@ -333,6 +419,8 @@ static struct ckpt_object world_object(uint32_t id)
 		.body = world.records[id].data,
 		.length = world.records[id].length,
 		.label = "the object",
+		.holders = 1,
+		.pid = getpid(),
 	};
 	size_t i;
 
@@ -341,6 +429,8 @@ static struct ckpt_object world_object(uint32_t id)
 			object.status_flags = world.fds[i].status_flags;
 			object.position = world.fds[i].position;
 			object.first_fd = world.fds[i].fd;
+			object.dev = world.fds[i].st.dev;
+			object.ino = world.fds[i].st.ino;
 		}
 	return object;
 }
@@ -402,6 +492,17 @@ int world_restore(void)
 		if (!restorer->connect)
 			continue;
 		ret = restorer->connect(&r, &object, world.made[id]);
+		if (ret < 0)
+			return ret;
+	}
+	for (id = 1; id <= world.objects; id++) {
+		const struct ckpt_restorer *restorer =
+			kinds[world.kind[id]].restorer;
+		struct ckpt_object object = world_object(id);
+
+		if (!restorer->hold)
+			continue;
+		ret = restorer->hold(&r, &object, world.made[id]);
 		if (ret < 0)
 			return ret;
 	}

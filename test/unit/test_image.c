@@ -693,7 +693,7 @@ START_TEST(wrong_version_and_such)
 			      reader.error);                                   \
 		*h = good;                                                     \
 	} while (0)
-	WRONG(version, 2, "version 2");
+	WRONG(version, 1, "version 1");
 	WRONG(version, 0, "version 0");
 	WRONG(arch, 183, "architecture");
 	WRONG(page_size, 65536, "65536");

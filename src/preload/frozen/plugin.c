@@ -262,6 +262,8 @@ static int save_one(const struct ckpt_fd *fd)
 		.id = fd->object,
 		.status_flags = fd->status_flags,
 		.position = fd->position,
+		.dev = fd->st.dev,
+		.ino = fd->st.ino,
 	};
 	int ret;
 
