@@ -901,11 +901,16 @@ int main(void)
 {
 	Suite *suite = suite_create("agent");
 	TCase *agent = tcase_create("agent"), *own = tcase_create("own");
+	char here[4096] = "";
 	SRunner *runner;
 	int failed;
 
-	if (!getenv("CKPT_BUILD"))
-		setenv("CKPT_BUILD", ".", 1);
+	/* Beside us: the agent stands in "/" when it is started. */
+	if (!getenv("CKPT_BUILD") &&
+	    readlink("/proc/self/exe", here, sizeof(here) - 1) > 0) {
+		*strrchr(here, '/') = 0;
+		setenv("CKPT_BUILD", here, 1);
+	}
 	tcase_set_timeout(agent, 60);
 	tcase_add_checked_fixture(agent, setup_agent, teardown);
 	tcase_add_test(agent, main_path);
