@@ -56,8 +56,8 @@ static void make_registry(void)
 	fd = open(path, O_RDWR | O_CREAT, 0600);
 	if (fd < 0 || ftruncate(fd, REGISTRY_SIZE) < 0)
 		exit(99);
-	registry = mmap(NULL, REGISTRY_SIZE, PROT_READ | PROT_WRITE,
-			MAP_SHARED, fd, 0);
+	registry = mmap(NULL, REGISTRY_SIZE, PROT_READ | PROT_WRITE, MAP_SHARED,
+			fd, 0);
 	close(fd);
 	registry->magic = REGISTRY_MAGIC;
 	registry->version = REGISTRY_VERSION;
@@ -196,7 +196,7 @@ int main(int argc, char **argv)
 		if (getenv("BENCH_EACH"))
 			fprintf(stderr,
 				"stop %u: %u threads, parked %.3f captured %.3f all %.3f\n",
-n, bench->threads, (double)bench->park_ns / 1e6,
+				n, bench->threads, (double)bench->park_ns / 1e6,
 				(double)bench->capture_ns / 1e6,
 				(double)bench->last_ns / 1e6);
 		if (bench->error) {
@@ -224,6 +224,5 @@ n, bench->threads, (double)bench->park_ns / 1e6,
 			(double)bench->max_ns / 1e6);
 	if (bad)
 		return 98;
-	return WIFEXITED(status) ? WEXITSTATUS(status)
-				 : 128 + WTERMSIG(status);
+	return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
 }

@@ -1614,7 +1614,10 @@ static void do_registers(void)
 	}
 }
 
-#define CASE(name) {#name, do_##name}
+#define CASE(name)                                                             \
+	{                                                                      \
+#name, do_##name                                               \
+	}
 
 static const struct {
 	const char *name;

@@ -49,9 +49,9 @@ START_TEST(with_arguments_after)
 				0x0f, 0x46, 0xf0),
 			 0xcc);
 	/* mov $14, %eax; movq $0x20, (%rsp) */
-	ck_assert_int_eq(number(0xb8, 14, 0, 0, 0, 0x48, 0xc7, 4, 0x24, 0x20,
-				0, 0, 0),
-			 14);
+	ck_assert_int_eq(
+		number(0xb8, 14, 0, 0, 0, 0x48, 0xc7, 4, 0x24, 0x20, 0, 0, 0),
+		14);
 	/* xor %eax, %eax; mov %rbx, %rsi */
 	ck_assert_int_eq(number(0x31, 0xc0, 0x48, 0x89, 0xde), 0);
 	/* mov $1, %eax; mov $202, %r8d */

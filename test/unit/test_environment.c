@@ -63,9 +63,12 @@ static void complete(char *const *vector, const char *list)
 
 START_TEST(untouched)
 {
-	char *right[] = {"CKPT_COMPUTATION=a", "CKPT_GROUP_DIR=/run/ckpt/a-1",
-			 "LD_PRELOAD=/x.so /lib/libckpt.so", "HOME=/",
-			 "CKPT_COORDINATOR=127.0.0.1:7790", NULL};
+	char *right[] = {"CKPT_COMPUTATION=a",
+			 "CKPT_GROUP_DIR=/run/ckpt/a-1",
+			 "LD_PRELOAD=/x.so /lib/libckpt.so",
+			 "HOME=/",
+			 "CKPT_COORDINATOR=127.0.0.1:7790",
+			 NULL};
 
 	ck_assert_ptr_null(pass(right));
 	preload.slot = NULL; /* in no computation */
@@ -95,8 +98,7 @@ START_TEST(others_kept)
 			 NULL};
 	char *const *got = pass(mixed);
 
-	complete(got,
-		 "LD_PRELOAD=/lib/libckpt.so:/other.so:/lib/libckpt.so.1");
+	complete(got, "LD_PRELOAD=/lib/libckpt.so:/other.so:/lib/libckpt.so.1");
 	ck_assert_int_eq(count(got, "A=1"), 1);
 	ck_assert_int_eq(count(got, "LD_PRELOADED=no"), 1);
 	ck_assert_int_eq(count(got, "CKPT_DIR=/d"), 1);

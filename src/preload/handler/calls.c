@@ -271,7 +271,8 @@ static void resume_again(ucontext_t *context, uint64_t stopped)
 	resume(context, r);
 }
 
-static void repair(ucontext_t *context, int64_t nr, const struct stop_call *call)
+static void repair(ucontext_t *context, int64_t nr,
+		   const struct stop_call *call)
 {
 	uint64_t arguments[6];
 	int64_t timeout, left;

@@ -21,7 +21,7 @@
 #include "sys/task.h"
 
 #define MS 1000000u
-#define AGAIN_AFTER (100 * MS) /* signal a thread again that did not come */
+#define AGAIN_AFTER (100 * MS)	 /* signal a thread again that did not come */
 #define LOOK_FIRST (200 * 1000u) /* then twice as long, up to the next */
 #define LOOK_LAST (10 * MS)
 
@@ -57,8 +57,8 @@ static int see(struct round *r, int32_t tid)
 	}
 	thread = records_at(ticket);
 	/* A leader that has ended stays as a zombie while others run. */
-	if (tid == r->pid && r->number > 1 &&
-	    !stop_load(&thread->arrived) && task_state(r->dir, tid) == 'Z') {
+	if (tid == r->pid && r->number > 1 && !stop_load(&thread->arrived) &&
+	    task_state(r->dir, tid) == 'Z') {
 		stop.leader_dead = 1;
 		return 0;
 	}
@@ -192,8 +192,8 @@ int park_all(uint64_t deadline, struct park_late *late)
 			goto out;
 		call_in(&r);
 		now = sys_clock_ns(CLOCK_MONOTONIC);
-		wait_arrivals(r.live, now + pause < deadline ? now + pause
-							     : deadline);
+		wait_arrivals(r.live,
+			      now + pause < deadline ? now + pause : deadline);
 		if (everybody(&r))
 			break;
 		if (sys_clock_ns(CLOCK_MONOTONIC) >= deadline) {

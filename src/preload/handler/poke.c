@@ -25,7 +25,8 @@ void stop_wait(uint32_t *word, uint32_t value, uint64_t timeout_ns)
 		.tv_nsec = timeout_ns % 1000000000u,
 	};
 
-	sys_futex(word, FUTEX_WAIT_PRIVATE, value, timeout_ns ? &timeout : NULL);
+	sys_futex(word, FUTEX_WAIT_PRIVATE, value,
+		  timeout_ns ? &timeout : NULL);
 }
 
 void stop_wake(uint32_t *word)
@@ -157,8 +158,8 @@ static void obey_reborn(void)
 		stop_wait(&stop.order, order, 0);
 }
 
-static void __attribute__((noinline)) stand(struct park_thread *me,
-					    uint32_t request)
+static void __attribute__((noinline))
+stand(struct park_thread *me, uint32_t request)
 {
 	if (park_save(&me->jump)) {
 		self_revive(me);

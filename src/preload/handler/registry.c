@@ -89,8 +89,7 @@ static struct registry_slot *find_old(struct registry_slot *slots, int32_t pid)
 			&slots[((uint32_t)pid + i) % REGISTRY_SLOTS];
 
 		state = __atomic_load_n(&slot->state, __ATOMIC_SEQ_CST);
-		if (state != SLOT_FREE && slot->pid == pid &&
-		    take(slot, state))
+		if (state != SLOT_FREE && slot->pid == pid && take(slot, state))
 			return slot;
 	}
 	return NULL;

@@ -237,8 +237,8 @@ void self_capture(struct park_thread *me)
 
 	me->fs_base = arch_get_fs();
 	me->gs_base = arch_get_gs();
-	ret = sys_prctl(PR_GET_TID_ADDRESS,
-			(unsigned long)&me->clear_child_tid, 0);
+	ret = sys_prctl(PR_GET_TID_ADDRESS, (unsigned long)&me->clear_child_tid,
+			0);
 	if (ret < 0)
 		fail(me, ret, "prctl(PR_GET_TID_ADDRESS)");
 	SYS_CALL(SYS_get_robust_list, 0, &me->robust_list, &me->robust_length);
