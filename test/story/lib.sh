@@ -323,7 +323,7 @@ story_pids() { # program
 	local pid
 
 	while read -r pid; do
-		[ "$(basename "$(readlink "/proc/$pid/exe")")" != "$1" ] ||
+		[ "$(basename "$(readlink "/proc/$pid/exe" || :)")" != "$1" ] ||
 			echo "$pid"
 	done < <(descendants "$PPID")
 }
@@ -332,7 +332,7 @@ descendants() {
 	local child
 
 	# shellcheck disable=SC2013 # they are words
-	for child in $(cat "/proc/$1"/task/*/children 2>/dev/null); do
+	for child in $(cat "/proc/$1"/task/*/children 2>/dev/null || :); do
 		echo "$child"
 		descendants "$child"
 	done
