@@ -22,6 +22,7 @@
 
 #define LIBRARY "libckpt.so"
 #define HAS_33(mask) (((mask) >> (CKPT_SIGNAL - 1)) & 1)
+#define SEEK_SLOTS 64 /* so near to its own place a process mostly is */
 #define NEWBORN_NS 300000000u  /* so long a process may take to load us */
 #define PENDING_NS 1000000000u /* and so long with a sign that it will */
 
@@ -202,13 +203,33 @@ static void slot_look(unsigned index, struct registry_slot *slot)
 void members_scan(void)
 {
 	struct registry_slot *slots = registry_slots(agent.registry);
-	struct proc_stat stat;
 
 	for (unsigned i = 0; i < REGISTRY_SLOTS; i++)
 		if (__atomic_load_n(&slots[i].state, __ATOMIC_ACQUIRE) !=
 		    SLOT_FREE)
 			slot_look(i, &slots[i]);
-	/* Names change by exec and prctl. */
+}
+
+struct member *members_seek(pid_t pid)
+{
+	struct registry_slot *slots = registry_slots(agent.registry);
+
+	for (unsigned i = 0; i < SEEK_SLOTS; i++) {
+		unsigned index = ((unsigned)pid + i) % REGISTRY_SLOTS;
+
+		if (slots[index].pid == pid)
+			slot_look(index, &slots[index]);
+		if (members.of_slot[index] && members.of_slot[index]->pid == pid)
+			return members.of_slot[index];
+	}
+	members_scan();
+	return members_find(pid);
+}
+
+void members_name(void)
+{
+	struct proc_stat stat;
+
 	for (struct member *m = members.first; m; m = m->next)
 		if (proc_stat(m->pid, 0, &stat) == 0)
 			memcpy(m->program, stat.comm, sizeof(m->program));

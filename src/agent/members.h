@@ -33,6 +33,10 @@ struct member {
 
 /* Take notice of who came; free the slots of who went. */
 void members_scan(void);
+/* One that has just come, or NULL: does not look at all slots. */
+struct member *members_seek(pid_t pid);
+/* Names change, by exec and prctl: learn them anew. */
+void members_name(void);
 struct member *members_first(void);
 struct member *members_find(pid_t pid);
 unsigned members_count(void);

@@ -156,6 +156,7 @@ void prepare_begin(const json_t *body)
 	if (prepare_fault())
 		return;
 	members_scan();
+	members_name();
 	now.memory = members_memory();
 	now.job.run = prepare_run;
 	now.job.done = prepare_done;

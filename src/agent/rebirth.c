@@ -192,9 +192,8 @@ void rebirth_hello(struct service *service, const struct service_hello *hello)
 {
 	struct reborn *r;
 
-	members_scan();
 	if (!rebirth.busy || (agent.life && hello->request != agent.life) ||
-	    !members_find(service->pid)) {
+	    !members_seek(service->pid)) {
 		log_line("process %d came back unexpectedly (life %u)",
 			 service->pid, hello->request);
 		service_close(service);

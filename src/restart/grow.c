@@ -269,6 +269,8 @@ static _Noreturn void live(struct tree_node *n)
 	take_steps(n);
 	switch (n->role) {
 	case TREE_PROCESS:
+		if (grow.job->process_count > 1)
+			say_who(n->pid, n->process->process->comm);
 		process_restore(grow.job, n->process, grow.group_dir,
 				grow.caps_keep);
 	case TREE_ZOMBIE:

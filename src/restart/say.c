@@ -17,9 +17,14 @@ static struct {
 	int child;	 /* set once, after the fork */
 	int error_fd;	 /* child: the pipe to ckpt_restart */
 	int report_fd;	 /* child: its socket to ckpt_restart */
+	char who[40];	 /* child: "process 17 (make): ", or nothing */
 	void (*undo)(void);
-	char *lines;	 /* ckpt_restart: the report, newline-terminated */
-	size_t length;
+	struct line {
+		char *text;
+		int pid;	/* of a process of several; 0: nobody's */
+		unsigned times; /* one after the other says the same */
+	} *lines; /* ckpt_restart: the report */
+	size_t count;
 } state;
 
 void say_quiet(void)
@@ -39,6 +44,12 @@ void say_from_child(int error_fd, int report_fd)
 	state.child = 1;
 	state.error_fd = error_fd;
 	state.report_fd = report_fd;
+}
+
+void say_who(int pid, const char *program)
+{
+	snprintf(state.who, sizeof(state.who), "process %d (%.16s): ", pid,
+		 program);
 }
 
 int say_error_fd(void)
@@ -63,11 +74,12 @@ void say_undo(void)
 void fail_line(const char *line)
 {
 	if (state.child) {
-		struct iovec parts[] = {{(void *)(uintptr_t)line, strlen(line)},
+		struct iovec parts[] = {{state.who, strlen(state.who)},
+					{(void *)(uintptr_t)line, strlen(line)},
 					{(char[]){'\n'}, 1}};
 
 		/* At once: others may be failing, too. */
-		if (writev(state.error_fd, parts, 2) < 0)
+		if (writev(state.error_fd, parts, 3) < 0)
 			_exit(99);
 		say_undo();
 		_exit(99);
@@ -101,22 +113,31 @@ void say(const char *format, ...)
 	fputc('\n', stderr);
 }
 
-void report_line(const char *line, size_t length)
+void report_line(const char *text, size_t length, int pid)
 {
-	char *more = realloc(state.lines, state.length + length + 2);
+	struct line *lines;
+	size_t i;
 
-	if (!more)
+	for (i = 0; i < state.count; i++)
+		if (strncmp(state.lines[i].text, text, length) == 0 &&
+		    !state.lines[i].text[length]) {
+			state.lines[i].times++;
+			return;
+		}
+	lines = realloc(state.lines, (state.count + 1) * sizeof(*lines));
+	if (!lines)
 		return;
-	state.lines = more;
-	memcpy(more + state.length, line, length);
-	state.length += length;
-	more[state.length++] = '\n';
-	more[state.length] = 0;
+	state.lines = lines;
+	lines += state.count;
+	*lines = (struct line){strndup(text, length), pid, 1};
+	if (lines->text)
+		state.count++;
 }
 
 void report(const char *format, ...)
 {
-	struct capsule_message message = {.type = CAPSULE_REPORT};
+	struct capsule_message message = {.type = CAPSULE_REPORT,
+					  .pid = *state.who ? getpid() : 0};
 	va_list ap;
 
 	va_start(ap, format);
@@ -125,19 +146,29 @@ void report(const char *format, ...)
 	if (state.child)
 		send(state.report_fd, &message, sizeof(message), MSG_NOSIGNAL);
 	else
-		report_line(message.text, strlen(message.text));
+		report_line(message.text, strlen(message.text), 0);
 }
 
 void report_print(void)
 {
-	char *line = state.lines, *end;
+	size_t i;
 
-	for (; line && *line && !state.quiet; line = end + 1) {
-		end = strchr(line, '\n');
-		fprintf(stderr, "ckpt_restart: %.*s\n", (int)(end - line),
-			line);
+	for (i = 0; i < state.count; i++) {
+		struct line *line = &state.lines[i];
+
+		if (state.quiet)
+			;
+		else if (line->times > 1)
+			fprintf(stderr, "ckpt_restart: %s (%u times)\n",
+				line->text, line->times);
+		else if (line->pid)
+			fprintf(stderr, "ckpt_restart: process %d: %s\n",
+				line->pid, line->text);
+		else
+			fprintf(stderr, "ckpt_restart: %s\n", line->text);
+		free(line->text);
 	}
 	free(state.lines);
 	state.lines = NULL;
-	state.length = 0;
+	state.count = 0;
 }

@@ -30,11 +30,13 @@ void say_on_failure(void (*undo)(void));
 /* From here on this process is a child: lines leave by these descriptors, the
  * report by a datagram each. Called again when these have moved. */
 void say_from_child(int error_fd, int report_fd);
+/* A child, when there are several: whose words they are. */
+void say_who(int pid, const char *program);
 int say_error_fd(void);
 int say_report_fd(void);
 
 /* ckpt_restart: a line of a child's report has come; print all of them. */
-void report_line(const char *line, size_t length);
+void report_line(const char *line, size_t length, int pid);
 void report_print(void);
 
 #endif

@@ -271,7 +271,8 @@ static void take_message(const struct capsule_message *message, pid_t from)
 		break;
 	case CAPSULE_REPORT:
 		report_line(message->text,
-			    strnlen(message->text, sizeof(message->text)));
+			    strnlen(message->text, sizeof(message->text)),
+			    message->pid);
 		break;
 	case CAPSULE_GROUP:
 		snprintf(watch.capsule->group_dir,
