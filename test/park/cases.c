@@ -1243,6 +1243,33 @@ static void do_setuid(void)
 		pthread_join(threads[i], NULL);
 }
 
+/* An exec that fails, also in a vfork child, leaves libc's handler what it
+ * is: setuid() would wait for the other threads for ever. */
+static void do_exec_failed(void)
+{
+	char *argv[] = {"x", NULL};
+	pthread_t thread;
+	int i, status;
+	pid_t pid;
+
+	check(pthread_create(&thread, NULL, idle_run, NULL) == 0);
+	for (i = 0; i < 50; i++) {
+		check(execv("/no/such/program", argv) == -1 && errno == ENOENT);
+		check(setresuid(getuid(), getuid(), getuid()) == 0);
+		pid = vfork();
+		if (pid == 0) {
+			execv("/no/such/program", argv);
+			_exit(9);
+		}
+		check(waitpid(pid, &status, 0) == pid);
+		check(WEXITSTATUS(status) == 9);
+		check(setresuid(getuid(), getuid(), getuid()) == 0);
+		usleep(5000);
+	}
+	stop_now = 1;
+	pthread_join(thread, NULL);
+}
+
 /* libc makes its first thread by itself, and takes our signal. */
 static void on_timer(union sigval value)
 {
@@ -1676,6 +1703,7 @@ static const struct {
 	CASE(crowd),
 	CASE(crowd_10000),
 	CASE(setuid),
+	CASE(exec_failed),
 	CASE(timer_thread),
 	CASE(thrd_create),
 	CASE(raw_fork),

@@ -24,6 +24,7 @@
 /* Who had the signal before us. Written when glibc has replaced our handler,
  * by the thread that takes it back: always the same one, in practice. */
 static struct sys_sigaction chained;
+static int armed; /* once, at least */
 
 void park_restorer(void); /* arch/x86_64/restorer.S */
 static void park_handler(int signal, siginfo_t *info, void *context);
@@ -36,8 +37,12 @@ void park_signal_arm(void)
 	if (sys_sigaction(CKPT_SIGNAL, NULL, &old) < 0 ||
 	    old.handler == park_handler)
 		return;
-	/* Before ours is in place: its first signal may be for them. */
-	chained = old;
+	/* Before ours is in place: its first signal may be for them. Unless it
+	 * was ignored by ourselves, for an exec that has failed, maybe in a
+	 * vfork child on this very memory. */
+	if (!armed || old.handler != (void *)SIG_IGN)
+		chained = old;
+	armed = 1;
 	sys_sigaction(CKPT_SIGNAL, &ours, NULL);
 }
 
