@@ -128,7 +128,8 @@ json_t *figures_capture(void)
 
 	for (struct part *p = now.parts; p; p = p->next)
 		bytes += (json_int_t)p->bytes;
-	return json_pack("{s:I}", "bytes", bytes);
+	return json_pack("{s:I, s:o, s:o}", "bytes", bytes, "tree",
+			 tree_report(), "shared", tree_shared());
 }
 
 json_t *figures_release(void)

@@ -9,6 +9,7 @@
  *	writer.c	one image
  *	files.c		what goes into the store
  *	figures.c	what the coordinator hears
+ *	tree.c		who is whose child, who shares which descriptor
  *	ending.c	failure and abort: everything is undone
  *
  * Event loop only, except where a job of the worker is said to hold a part.
@@ -170,6 +171,12 @@ void figures_done(const char *phase, json_t *figures);
 void figures_progress(void); /* if there is any */
 json_t *figures_stop(void);
 json_t *figures_capture(void);
+
+/* While everybody is parked: [{pid, ppid, pgid, sid, state, status, program}]
+ * of all processes, zombies too; and [[[pid, fd], ...], ...], the open file
+ * descriptions that more than one process holds. See HACKING.md. */
+json_t *tree_report(void);
+json_t *tree_shared(void);
 json_t *figures_release(void);
 json_t *figures_write(void);
 

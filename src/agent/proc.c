@@ -53,7 +53,7 @@ static void path_of(char *path, size_t size, pid_t pid, pid_t tid,
 int proc_stat(pid_t pid, pid_t tid, struct proc_stat *out)
 {
 	char path[64], text[1024], *name, *at;
-	uint64_t field[40] = {0};
+	uint64_t field[53] = {0};
 	int ret, n;
 
 	path_of(path, sizeof(path), pid, tid, "stat");
@@ -69,11 +69,14 @@ int proc_stat(pid_t pid, pid_t tid, struct proc_stat *out)
 	snprintf(out->comm, sizeof(out->comm), "%s", name + 1);
 	out->state = at[2];
 	at += 3;
-	for (n = 4; n < 40 && *at; n++)
+	for (n = 4; n < 53 && *at; n++)
 		field[n] = strtoull(at, &at, 10);
 	if (n < 40)
 		return -EPROTO;
 	out->ppid = (pid_t)field[4];
+	out->pgid = (pid_t)field[5];
+	out->sid = (pid_t)field[6];
+	out->wait_status = (int)field[52];
 	out->flags = (unsigned)field[9];
 	out->threads = (int)field[20];
 	out->start_time = field[22];

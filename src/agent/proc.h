@@ -11,7 +11,8 @@
 
 struct proc_stat {
 	char state;
-	pid_t ppid;
+	pid_t ppid, pgid, sid; /* 0: in no namespace of ours */
+	int wait_status;       /* of a zombie, 0 also when not allowed */
 	unsigned flags; /* the kernel's */
 	int threads;
 	int processor;

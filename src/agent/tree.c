@@ -1,0 +1,217 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * What no process can tell of itself: who is whose child, which of the
+ * children are dead and not fetched yet, and which descriptors of different
+ * processes stand for one open file description. Looked up while everybody is
+ * parked. Only descriptors of the same file are compared, by sorting, so that
+ * the work grows with their number and not with its square.
+ */
+#define _GNU_SOURCE
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/kcmp.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "agent/agent.h"
+#include "agent/members.h"
+#include "agent/now.h"
+#include "agent/proc.h"
+#include "agent/uplink.h"
+
+/* ---- the tree ---- */
+
+/* Somebody of the group, or somebody who has gone: their number stays. One
+ * who is alive and not of the group stays outside. */
+static pid_t inside(pid_t pid)
+{
+	struct proc_stat stat;
+
+	if (pid <= 0 || part_find(pid))
+		return pid > 0 ? pid : 0;
+	if (proc_stat(pid, 0, &stat) < 0 || stat.state == 'X')
+		return pid;
+	return stat.state == 'Z' && part_find(stat.ppid) ? pid : 0;
+}
+
+static void add_process(json_t *tree, pid_t pid, const struct proc_stat *stat)
+{
+	const char *state = stat->state == 'Z' ? "zombie" : "running";
+	pid_t session = inside(stat->sid);
+
+	json_array_append_new(
+		tree,
+		json_pack("{s:i, s:i, s:i, s:i, s:s, s:i, s:o}", "pid",
+			  (int)pid, "ppid",
+			  (int)(part_find(stat->ppid) ? stat->ppid : 0), "pgid",
+			  (int)(session ? stat->pgid : inside(stat->pgid)),
+			  "sid", (int)session, "state", state, "status",
+			  stat->state == 'Z' ? stat->wait_status : 0, "program",
+			  wire_text(stat->comm)));
+}
+
+/* The parts' children that are no parts: zombies are still theirs to fetch. */
+static void add_zombie(pid_t pid, void *tree)
+{
+	struct proc_stat stat;
+
+	if (!part_find(pid) && proc_stat(pid, 0, &stat) == 0 &&
+	    stat.state == 'Z')
+		add_process(tree, pid, &stat);
+}
+
+json_t *tree_report(void)
+{
+	json_t *tree = json_array();
+	struct proc_stat stat;
+
+	for (struct part *p = now.parts; p; p = p->next) {
+		if (proc_stat(p->pid, 0, &stat) < 0)
+			continue; /* the death is noticed elsewhere */
+		if (stat.state == 'Z')
+			stat.state = 'R'; /* its leader alone has ended */
+		add_process(tree, p->pid, &stat);
+		proc_children(p->pid, add_zombie, tree);
+	}
+	return tree;
+}
+
+/* ---- shared descriptions ---- */
+
+struct holder {
+	pid_t pid;
+	int fd;
+	dev_t dev;
+	ino_t ino;
+};
+
+struct holders {
+	struct holder *list;
+	size_t count, room;
+	int lost; /* out of memory */
+};
+
+static void note(struct holders *all, pid_t pid, int fd, const struct stat *st)
+{
+	if (all->count == all->room) {
+		size_t room = all->room ? 2 * all->room : 256;
+		void *list = realloc(all->list, room * sizeof(*all->list));
+
+		if (!list) {
+			all->lost = 1;
+			return;
+		}
+		all->list = list;
+		all->room = room;
+	}
+	all->list[all->count++] =
+		(struct holder){pid, fd, st->st_dev, st->st_ino};
+}
+
+static void note_descriptors(struct holders *all, pid_t pid)
+{
+	struct dirent *entry;
+	struct stat st;
+	char path[32];
+	DIR *dir;
+
+	snprintf(path, sizeof(path), "/proc/%d/fd", pid);
+	dir = opendir(path);
+	while (dir && (entry = readdir(dir)))
+		if (*entry->d_name != '.' &&
+		    fstatat(dirfd(dir), entry->d_name, &st, 0) == 0)
+			note(all, pid, atoi(entry->d_name), &st);
+	if (dir)
+		closedir(dir);
+}
+
+/* <0, 0, >0: in the kernel's order of descriptions. It has no meaning, but
+ * equal ones come to stand side by side. */
+static int description_order(const struct holder *a, const struct holder *b)
+{
+	long ret = syscall(SYS_kcmp, a->pid, b->pid, KCMP_FILE, a->fd, b->fd);
+
+	if (ret == 0)
+		return 0;
+	if (ret == 1)
+		return -1;
+	if (ret == 2)
+		return 1;
+	/* Not allowed: they count as different ones. */
+	if (a->pid != b->pid)
+		return a->pid < b->pid ? -1 : 1;
+	return a->fd < b->fd ? -1 : a->fd > b->fd;
+}
+
+static int file_order(const void *left, const void *right)
+{
+	const struct holder *a = left, *b = right;
+
+	if (a->dev != b->dev)
+		return a->dev < b->dev ? -1 : 1;
+	if (a->ino != b->ino)
+		return a->ino < b->ino ? -1 : 1;
+	return 0;
+}
+
+static int full_order(const void *left, const void *right)
+{
+	const struct holder *a = left, *b = right;
+	int order = file_order(a, b);
+
+	if (!order)
+		order = description_order(a, b);
+	if (!order && a->pid != b->pid)
+		order = a->pid < b->pid ? -1 : 1;
+	if (!order && a->fd != b->fd)
+		order = a->fd < b->fd ? -1 : 1;
+	return order;
+}
+
+/* Of equal descriptions the lowest descriptor of each process. */
+static void add_class(json_t *shared, const struct holder *first, size_t count)
+{
+	json_t *class;
+	size_t i;
+
+	if (first[0].pid == first[count - 1].pid)
+		return;
+	class = json_array();
+	for (i = 0; i < count; i++)
+		if (i == 0 || first[i].pid != first[i - 1].pid)
+			json_array_append_new(
+				class, json_pack("[i, i]", (int)first[i].pid,
+						 first[i].fd));
+	json_array_append_new(shared, class);
+}
+
+json_t *tree_shared(void)
+{
+	json_t *shared = json_array();
+	struct holders all = {0};
+	size_t i, from = 0;
+
+	if (now.parts && !now.parts->next)
+		return shared; /* one process shares with nobody */
+	for (struct part *p = now.parts; p; p = p->next)
+		note_descriptors(&all, p->pid);
+	if (all.lost)
+		ending_fail(NULL, -ENOMEM, "comparing descriptors");
+	if (all.count)
+		qsort(all.list, all.count, sizeof(*all.list), full_order);
+	for (i = 1; i <= all.count; i++) {
+		if (i < all.count &&
+		    file_order(&all.list[i - 1], &all.list[i]) == 0 &&
+		    description_order(&all.list[i - 1], &all.list[i]) == 0)
+			continue;
+		add_class(shared, &all.list[from], i - from);
+		from = i;
+	}
+	free(all.list);
+	return shared;
+}
