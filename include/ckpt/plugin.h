@@ -135,6 +135,9 @@ int ckpt_open_file(struct ckpt_restore *r, const struct ckpt_object *object,
 		   int flags);
 /* One of ckpt_restart's own standard streams (0, 1, 2): a fresh duplicate. */
 int ckpt_standard_stream(struct ckpt_restore *r, int number);
+/* Is the job in the foreground of ckpt_restart's terminal, as it was of its
+ * own? */
+int ckpt_foreground(struct ckpt_restore *r);
 /* One line in the report that the user sees, at restart. */
 void ckpt_report(struct ckpt_restore *r, const char *format, ...)
 	__attribute__((format(printf, 2, 3)));
@@ -156,6 +159,9 @@ void ckpt_bond_object(struct ckpt_bonds *bonds, uint32_t id);
  * when the checkpoint does not tell which are. */
 void ckpt_bond_same(struct ckpt_bonds *bonds, uint64_t what, int sure);
 void ckpt_bond_commons(struct ckpt_bonds *bonds);
+/* It is a pseudo-terminal of the job's own: the capsule has terminals of its
+ * own then. session: that it controls (and it is made in the commons), or 0. */
+void ckpt_bond_terminal(struct ckpt_bonds *bonds, int session);
 
 struct ckpt_restorer {
 	uint32_t kind;
@@ -175,6 +181,11 @@ struct ckpt_restorer {
 	/* When all objects exist; those of one process then stand at their
 	 * old numbers. */
 	int (*connect)(struct ckpt_restore *r, const struct ckpt_object *object,
+		       int fd);
+	/* For those of the commons, in the leader of a session in which
+	 * ckpt_bond_terminal() has named a terminal: its only moment, after
+	 * setsid() and before it makes those who inherit the terminal. */
+	int (*session)(struct ckpt_restore *r, const struct ckpt_object *object,
 		       int fd);
 	/* In each process that has it, with the process's own record, last of
 	 * all, when every process exists: what belongs to the process rather

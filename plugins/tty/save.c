@@ -1,23 +1,27 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * tty, saving and reviving: terminals as descriptors. Kept: which standard stream it was,
- * its settings, that it was the controlling terminal. Not kept: what was
- * typed but not read, and the terminal itself: the program comes back on the
- * one ckpt_restart has. Refused: masters of pseudo-terminals.
+ * tty, saving and reviving: terminals and both sides of pseudo-terminals.
+ * Of a terminal from outside are kept: which standard stream it was, its
+ * settings, whose foreground it was; the program comes back on the one that
+ * ckpt_restart has. Of a pair all is kept, by its master: whoever holds that
+ * sees the other side as well. Not kept: what was typed at a terminal from
+ * outside and not read.
  */
 #define _GNU_SOURCE
 #include <asm/ioctls.h>
 #include <asm/signal.h>
-#include <asm/termbits.h>
 #include <linux/stat.h>
 
 #include <ckpt/plugin.h>
 
+#include "plugins/tty/content.h"
 #include "plugins/tty/format.h"
 #include "sys/string.h"
 #include "sys/sys.h"
 
+#define TTY_DEV 0x500  /* 5:0, /dev/tty */
 #define TTY_PTMX 0x502 /* 5:2 */
+#define TTY_LOCK_AT (1ll << 40)
 
 /* In the sizes of the kernel; its header fights with that of termbits. */
 struct tty_size {
@@ -31,12 +35,25 @@ static struct {
 	struct tty_size size;
 } tty = {.fd = -1};
 
+/* Of the pair being saved. */
+static struct tty_content content;
+
+/* Pseudo-terminals' other sides: 136:0 to 143:1048575. */
+static int tty_is_pts(uint64_t rdev)
+{
+	uint64_t major = rdev >> 8 & 0xfff;
+
+	return major >= 136 && major <= 143;
+}
+
 static int tty_matches(const struct ckpt_fd *fd)
 {
 	struct termios2 termios;
 
-	return (fd->st.mode & S_IFMT) == S_IFCHR &&
-	       !(fd->status_flags & O_PATH) &&
+	if ((fd->st.mode & S_IFMT) != S_IFCHR || (fd->status_flags & O_PATH))
+		return 0;
+	/* One that was hung up answers nothing. */
+	return tty_is_pts(fd->st.rdev) || fd->st.rdev == TTY_DEV ||
 	       sys_ioctl(fd->fd, TCGETS2, &termios) == 0;
 }
 
@@ -52,48 +69,218 @@ static void tty_standard(const struct ckpt_fd *fd, struct tty_record *record)
 		if (other->object == fd->object)
 			record->standard = other->fd;
 		if ((other->st.mode & S_IFMT) == S_IFCHR &&
-		    other->st.rdev == fd->st.rdev)
+		    other->st.rdev == record->rdev)
 			record->like = other->fd;
 	}
 }
 
+/* ---- settings ---- */
+
+static void tty_settings(int fd, struct tty_record *record)
+{
+	struct termios2 termios;
+	struct tty_size size = {0, 0, 0, 0};
+	int32_t number = 0;
+
+	if (sys_ioctl(fd, TCGETS2, &termios) == 0) {
+		_Static_assert(sizeof(termios) <= sizeof(record->termios),
+			       "termios2");
+		record->termios_length = sizeof(termios);
+		__builtin_memcpy(record->termios, &termios, sizeof(termios));
+	}
+	if (sys_ioctl(fd, TIOCGWINSZ, &size) == 0) {
+		record->rows = size.rows;
+		record->columns = size.columns;
+		record->xpixel = size.xpixel;
+		record->ypixel = size.ypixel;
+	}
+	if (sys_ioctl(fd, TIOCGEXCL, &number) == 0 && number)
+		record->flags |= TTY_EXCLUSIVE;
+	/* A slave answers for the controlling terminal only, a master always. */
+	if (sys_ioctl(fd, TIOCGSID, &record->session) < 0)
+		record->session = 0;
+	if (sys_ioctl(fd, TIOCGPGRP, &record->group) < 0)
+		record->group = 0;
+}
+
+/* Any side but a master. */
+static void tty_look(const struct ckpt_fd *fd, struct tty_record *record)
+{
+	uint32_t device = 0;
+	int32_t session;
+
+	record->dev = fd->st.dev;
+	record->ino = fd->st.ino;
+	if (fd->st.rdev == TTY_DEV)
+		record->flags |= TTY_DEV_TTY;
+	if (sys_ioctl(fd->fd, TIOCGDEV, &device) == 0)
+		record->rdev = device;
+	tty_standard(fd, record);
+	tty_settings(fd->fd, record);
+	if (!record->termios_length) {
+		record->flags |= TTY_HUNG_UP;
+		return;
+	}
+	if (sys_ioctl(fd->fd, TIOCGSID, &session) == 0)
+		record->flags |= TTY_CONTROLLING;
+	if (record->group > 0 && record->group == SYS_CALL(SYS_getpgid, 0))
+		record->flags |= TTY_FOREGROUND;
+	if ((record->flags & TTY_CONTROLLING) && tty.fd < 0 &&
+	    (record->flags & TTY_FOREGROUND)) {
+		tty.fd = fd->fd;
+		tty.size = (struct tty_size){record->rows, record->columns,
+					     record->xpixel, record->ypixel};
+	}
+}
+
+/* ---- pairs ---- */
+
+/* The name of the other side, where the program sees it. */
+static void tty_name(struct tty_record *record)
+{
+	char path[32];
+	struct sys_text text;
+	struct statx st;
+
+	sys_text_open(&text, path, sizeof(path));
+	sys_text_put(&text, "/dev/pts/");
+	sys_text_number(&text, (uint64_t)record->number, 10);
+	if (SYS_CALL(SYS_statx, AT_FDCWD, path, 0, STATX_INO | STATX_TYPE,
+		     &st) < 0 ||
+	    st.stx_rdev_major < 136 || st.stx_rdev_major > 143 ||
+	    st.stx_rdev_minor != ((uint32_t)record->number & 0xfffff))
+		return;
+	record->dev = (uint64_t)st.stx_dev_major << 8 |
+		      (st.stx_dev_minor & 0xff) |
+		      ((uint64_t)st.stx_dev_minor & ~0xffull) << 12;
+	record->ino = st.stx_ino;
+}
+
+/* Nobody has ever opened the other side: to do so would be seen, once it is
+ * closed again. What this process has not open, and what controls no session,
+ * might be open in another one: -1. */
+static int tty_slave_is_open(const struct tty_record *record)
+{
+	size_t i;
+
+	if (record->flags & TTY_CLOSED || record->session > 0)
+		return 1;
+	for (i = 0; i < ckpt_fd_count(); i++) {
+		const struct ckpt_fd *fd = ckpt_fd_at(i);
+
+		if (fd->st.rdev == record->rdev && fd->st.ino == record->ino &&
+		    (fd->st.mode & S_IFMT) == S_IFCHR)
+			return 1;
+	}
+	return record->flags & TTY_LOCKED ? 0 : -1;
+}
+
+/* A process that has the other side, and whose master it is too. Several may
+ * hold the master, and all save it: one after the other. */
+static long tty_lock(int slave)
+{
+	struct flock lock = {
+		.l_type = F_WRLCK, .l_whence = 0, .l_start = TTY_LOCK_AT,
+		.l_len = 1,
+	};
+
+	return sys_fcntl(slave, 38 /* F_OFD_SETLKW */, (unsigned long)&lock);
+}
+
+static void tty_content(const struct ckpt_fd *fd, struct tty_record *record,
+			int slave)
+{
+	struct termios2 real;
+	int off = 0;
+
+	content.flags = content.packet_status = 0;
+	content.output_length = content.input_length = content.mark_count = 0;
+	tty_lock(slave);
+	/* Not before: another one may just have been at it. */
+	if (sys_ioctl(fd->fd, TCGETS2, &real) < 0)
+		return;
+	__builtin_memcpy(record->termios, &real, sizeof(real));
+	if (record->flags & TTY_PACKET) {
+		if (tty_poll(fd->fd, POLLPRI, 0) & POLLPRI) {
+			unsigned char status = 0;
+
+			if (sys_read(fd->fd, &status, 1) == 1)
+				content.packet_status = status;
+		}
+		sys_ioctl(fd->fd, TIOCPKT, &off);
+	}
+	if (!tty_is_empty(fd->fd, slave, &real)) {
+		tty_take_out(fd->fd, slave, &real, &content);
+		if (tty_put_back(fd->fd, slave, &real,
+				 record->flags & TTY_PACKET, &content) < 0)
+			record->flags |= TTY_UNSEEN;
+	} else if (record->flags & TTY_PACKET) {
+		tty_put_packet(fd->fd, slave, &real, &content);
+	}
+	record->flags |= content.flags;
+	record->packet_status = content.packet_status;
+	record->output = content.output_length;
+	record->input = content.input_length;
+	record->marks = content.mark_count;
+}
+
+static void tty_look_master(const struct ckpt_fd *fd, struct tty_record *record)
+{
+	int32_t number = 0;
+	long slave = -1;
+	int open;
+
+	record->flags |= TTY_MASTER;
+	if (sys_ioctl(fd->fd, TIOCGPTN, &record->number) < 0)
+		record->number = -1;
+	record->rdev = (uint64_t)136 << 8 | ((uint64_t)record->number & 0xff) |
+		       ((uint64_t)record->number & 0xfff00) << 12;
+	tty_name(record);
+	tty_settings(fd->fd, record);
+	if (sys_ioctl(fd->fd, TIOCGPTLCK, &number) == 0 && number)
+		record->flags |= TTY_LOCKED;
+	if (sys_ioctl(fd->fd, TIOCGPKT, &number) == 0 && number)
+		record->flags |= TTY_PACKET;
+	if (tty_poll(fd->fd, 0, 0) & POLLHUP)
+		record->flags |= TTY_CLOSED;
+	open = tty_slave_is_open(record);
+	number = 0;
+	if (open > 0 && (record->flags & TTY_LOCKED))
+		sys_ioctl(fd->fd, TIOCSPTLCK, &number);
+	if (open > 0)
+		slave = sys_ioctl(fd->fd, TIOCGPTPEER,
+				  (void *)(long)(O_RDWR | O_NOCTTY |
+						 O_NONBLOCK | O_CLOEXEC));
+	number = 1;
+	if (open > 0 && (record->flags & TTY_LOCKED))
+		sys_ioctl(fd->fd, TIOCSPTLCK, &number);
+	if (slave >= 0) {
+		tty_content(fd, record, (int)slave);
+		sys_close((int)slave);
+	} else if (open) {
+		record->flags |= TTY_UNSEEN;
+	}
+}
+
+/* ---- the hooks ---- */
+
 static int tty_save(const struct ckpt_fd *fd, struct ckpt_record *out)
 {
 	struct tty_record record = {
-		.rdev = fd->st.rdev, .standard = -1, .like = -1,
+		.rdev = fd->st.rdev, .standard = -1, .like = -1, .number = -1,
 	};
-	struct termios2 termios;
-	struct tty_size size = {0, 0, 0, 0};
-	int32_t number;
 
+	content.output_length = content.input_length = content.mark_count = 0;
 	if (fd->st.rdev == TTY_PTMX)
-		return ckpt_refuse(-EOPNOTSUPP, fd->target,
-				   ": the master of a pseudo-terminal cannot "
-				   "be saved yet", NULL);
-	tty_standard(fd, &record);
-	if (sys_ioctl(fd->fd, TCGETS2, &termios) == 0) {
-		_Static_assert(sizeof(termios) <= sizeof(record.termios),
-			       "termios2");
-		record.termios_length = sizeof(termios);
-		__builtin_memcpy(record.termios, &termios, sizeof(termios));
-	}
-	if (sys_ioctl(fd->fd, TIOCGWINSZ, &size) == 0) {
-		record.rows = size.rows;
-		record.columns = size.columns;
-		record.xpixel = size.xpixel;
-		record.ypixel = size.ypixel;
-	}
-	/* Answers for the controlling terminal only. */
-	record.controlling = sys_ioctl(fd->fd, TIOCGSID, &number) == 0;
-	if (record.controlling && tty.fd < 0) {
-		tty.fd = fd->fd;
-		tty.size = size;
-	}
-	record.foreground = sys_ioctl(fd->fd, TIOCGPGRP, &number) == 0 &&
-			    number == SYS_CALL(SYS_getpgid, 0);
+		tty_look_master(fd, &record);
+	else
+		tty_look(fd, &record);
 	record.path_length = (uint32_t)sys_strlen(fd->target);
 	ckpt_put(out, &record, sizeof(record));
 	ckpt_put(out, fd->target, record.path_length);
+	ckpt_put(out, content.output, record.output);
+	ckpt_put(out, content.input, record.input);
+	ckpt_put(out, content.marks, record.marks * sizeof(*content.marks));
 	return 0;
 }
 
@@ -117,7 +304,7 @@ static int tty_revive(void)
 }
 
 const struct ckpt_saver tty_saver = {
-	.kind = 67,
+	.kind = TTY_KIND,
 	.name = "tty",
 	.matches = tty_matches,
 	.save = tty_save,

@@ -147,6 +147,19 @@ void ckpt_bond_commons(struct ckpt_bonds *bonds)
 	abort();
 }
 
+void ckpt_bond_terminal(struct ckpt_bonds *bonds, int session)
+{
+	(void)bonds;
+	(void)session;
+	abort();
+}
+
+int ckpt_foreground(struct ckpt_restore *r)
+{
+	(void)r;
+	abort();
+}
+
 int ckpt_open_file(struct ckpt_restore *r, const struct ckpt_object *object,
 		   int flags)
 {

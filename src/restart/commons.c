@@ -14,6 +14,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "restart/job.h"
 #include "restart/kinds.h"
@@ -252,6 +253,19 @@ void ckpt_bond_commons(struct ckpt_bonds *b)
 	b->nodes[b->at].spread = 1;
 }
 
+void ckpt_bond_terminal(struct ckpt_bonds *b, int session)
+{
+	struct job *job = b->job;
+
+	job->terminals = 1;
+	if (session <= 0)
+		return;
+	ckpt_bond_commons(b);
+	job->sessions = need(realloc(job->sessions, (job->session_count + 1) *
+							    sizeof(int32_t)));
+	job->sessions[job->session_count++] = session;
+}
+
 static int bond_order(const void *a, const void *b)
 {
 	const struct bond *x = a, *y = b;
@@ -429,10 +443,36 @@ void commons_plan(struct job *job)
 	free(b.bonds);
 }
 
+/* The processes inherit this, too. */
+static struct ckpt_restore restore;
+
 void commons_make(struct job *job)
 {
-	struct ckpt_restore r;
-
 	if (job->commons.object_count)
-		descriptors_share(&r, job);
+		descriptors_share(&restore, job);
+}
+
+int commons_has_terminal(const struct job *job, int32_t session)
+{
+	size_t i;
+
+	for (i = 0; i < job->session_count; i++)
+		if (job->sessions[i] == session)
+			return 1;
+	return 0;
+}
+
+void commons_lead_session(struct job *job)
+{
+	size_t i;
+
+	if (!commons_has_terminal(job, getpid()))
+		return;
+	for (i = 0; i < job->commons.object_count; i++) {
+		const struct ckpt_object *object = &restore.views[i];
+		const struct ckpt_restorer *k = kinds_restorer(object->kind);
+
+		if (k->session)
+			k->session(&restore, object, restore.made[i]);
+	}
 }

@@ -265,6 +265,11 @@ int ckpt_standard_stream(struct ckpt_restore *r, int number)
 	return fd < 0 ? -errno : fd;
 }
 
+int ckpt_foreground(struct ckpt_restore *r)
+{
+	return r->job->foreground && r->job->had_foreground;
+}
+
 void ckpt_report(struct ckpt_restore *r, const char *format, ...)
 {
 	char line[400];

@@ -153,6 +153,8 @@ static void make_own(struct tree_node *n)
 	make_all(n, 1);
 	if (n->own_session && setsid() < 0)
 		fail("session %d cannot be made: %s", n->sid, strerror(errno));
+	if (n->own_session && n->role == TREE_PROCESS)
+		commons_lead_session(grow.job);
 	make_all(n, 0);
 	meet();
 }

@@ -8,6 +8,7 @@
 #define _GNU_SOURCE
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/magic.h>
 #include <linux/sched.h>
 #include <poll.h>
 #include <sched.h>
@@ -21,6 +22,7 @@
 #include <sys/signalfd.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/statfs.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -67,6 +69,32 @@ static void mount_proc(void)
 		  NULL) < 0)
 		fail("/proc cannot be mounted for the capsule's pids: %s; inside a container, allow it (docker run --security-opt systempaths=unconfined) or use --capsule never as root",
 		     strerror(errno));
+}
+
+/* New terminals begin at number 0, and those that are to be made again get
+ * theirs. Those from outside are hidden, but stay open where they are. */
+static void mount_terminals(void)
+{
+	static const char plain[] = "newinstance,mode=0620,ptmxmode=0666";
+	char with_group[64];
+	struct statfs fs;
+	struct stat st;
+
+	if (init.kind == CAPSULE_NONE || !init.job->terminals)
+		return;
+	snprintf(with_group, sizeof(with_group), "%s,gid=5", plain);
+	if (mount("devpts", "/dev/pts", "devpts", MS_NOSUID | MS_NOEXEC,
+		  with_group) < 0 &&
+	    mount("devpts", "/dev/pts", "devpts", MS_NOSUID | MS_NOEXEC,
+		  plain) < 0) {
+		report("/dev/pts cannot be mounted for the program's terminals (%s): they may get other numbers",
+		       strerror(errno));
+		return;
+	}
+	/* In a container it may be one of the hidden ones. */
+	if (lstat("/dev/ptmx", &st) == 0 && S_ISCHR(st.st_mode) &&
+	    statfs("/dev/ptmx", &fs) == 0 && fs.f_type == DEVPTS_SUPER_MAGIC)
+		mount("/dev/pts/ptmx", "/dev/ptmx", NULL, MS_BIND, NULL);
 }
 
 /* Further ids come behind all those that are to be taken again. */
@@ -362,6 +390,7 @@ void init_main(struct job *job, enum capsule_kind kind, int has_time,
 	if (signals < 0)
 		fail("signalfd: %s", strerror(errno));
 	mount_proc();
+	mount_terminals();
 	if (kind != CAPSULE_NONE)
 		files_cover(job);
 	make_group_dir();

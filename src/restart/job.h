@@ -28,10 +28,7 @@ enum file_state {
 	FILE_UNAVAILABLE,
 };
 
-#define JOB_FILE_BUCKETS 1021
-
 struct job_file {
-	struct job_file *next; /* of its bucket */
 	const struct image_file *record; /* of the first image that has it */
 	char *path;	     /* without " (deleted)" */
 	char *store;	     /* path of its copy in store/, NULL: none */
@@ -119,12 +116,15 @@ struct job {
 	struct tree *tree;
 	struct job_file **files;
 	size_t file_count;
-	struct job_file *file_buckets[JOB_FILE_BUCKETS];
 	/* What init makes for several of them: a process with nothing but
 	 * objects. The descriptors by index of object, once they are there. */
 	struct job_process commons;
 	int *commons_fds;
 	int commons_end; /* what is above is ours to begin with */
+	/* Pseudo-terminals of its own, by commons_plan(). */
+	int terminals;
+	int32_t *sessions; /* that have one */
+	size_t session_count;
 
 	/* Decided by coordinator_attach() and ids_choose(). */
 	char coordinator[96];
@@ -136,6 +136,7 @@ struct job {
 	/* The terminal and the root process's place, by terminal.c. */
 	int tty;	 /* -1: none */
 	int foreground;	 /* ckpt_restart's group owns it */
+	int had_foreground; /* the job had its terminal's, at the checkpoint */
 	int own_session; /* the root process makes one */
 	int own_group;
 };
@@ -161,6 +162,10 @@ struct job_object *job_process_object(const struct job_process *p, uint32_t id);
 void commons_plan(struct job *job);
 /* In init, before it makes any process. */
 void commons_make(struct job *job);
+/* Is that session's terminal one of the job's own? */
+int commons_has_terminal(const struct job *job, int32_t session);
+/* In the leader of a session, before it makes any process. */
+void commons_lead_session(struct job *job);
 
 /* check.c: can this machine take it? */
 void check_machine(struct job *job);

@@ -48,15 +48,25 @@ static struct {
 
 void watch_decide_place(struct job *job)
 {
-	uint32_t flags = job_root(job)->process->flags;
+	const struct image_process *root = job_root(job)->process;
+	uint32_t flags = root->flags;
+	size_t i;
 
 	job->tty = open("/dev/tty", O_RDWR | O_CLOEXEC);
 	job->foreground = job->tty >= 0 && tcgetpgrp(job->tty) == getpgrp();
 	/* A session of its own would cost it our terminal, which cannot be
-	 * given away: if it had one, it shares ours. */
+	 * given away: if it had one from outside, it shares ours. */
 	job->own_session = (flags & IMAGE_SESSION_LEADER) &&
-			   (!(flags & IMAGE_HAS_TTY) || job->tty < 0);
+			   (!(flags & IMAGE_HAS_TTY) || job->tty < 0 ||
+			    commons_has_terminal(job, root->sid));
 	job->own_group = job->own_session || (flags & IMAGE_GROUP_LEADER);
+	for (i = 0; i < job->process_count; i++) {
+		const struct image_process *p = job->processes[i].process;
+
+		if ((p->flags & IMAGE_TTY_FOREGROUND) &&
+		    !commons_has_terminal(job, p->sid))
+			job->had_foreground = 1;
+	}
 }
 
 static void terminal_take(void)

@@ -2,7 +2,7 @@
 # What cannot be saved is named, the program runs on, and later it can be.
 # run-as: user root
 launch refused-kinds; await ready
-checkpoint_fails; expect_said 'master of a pseudo-terminal'
+checkpoint_fails; expect_said '(fanotify|userfaultfd).*cannot be saved'
 resume; await ready
 checkpoint_fails; expect_said 'descriptors are on their way'
 resume; await ready

@@ -343,6 +343,18 @@ void ckpt_bond_same(struct ckpt_bonds *bonds, uint64_t what, int sure)
 	(void)sure;
 }
 
+void ckpt_bond_terminal(struct ckpt_bonds *bonds, int session)
+{
+	(void)bonds;
+	(void)session;
+}
+
+int ckpt_foreground(struct ckpt_restore *r)
+{
+	(void)r;
+	return 1;
+}
+
 void ckpt_bond_commons(struct ckpt_bonds *bonds)
 {
 	(void)bonds;
