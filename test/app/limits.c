@@ -27,7 +27,7 @@ static void expect_limit(int what, rlim_t soft)
 
 static rlim_t address_space(void)
 {
-	unsigned long pages;
+	unsigned long pages = 0;
 	FILE *f = fopen("/proc/self/statm", "r");
 
 	check(f && fscanf(f, "%lu", &pages) == 1);

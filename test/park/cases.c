@@ -1583,7 +1583,7 @@ static int raw_run(void *arg)
 {
 	volatile unsigned long *n = arg;
 
-	while (!__atomic_load_n(&stop_now, __ATOMIC_SEQ_CST))
+	while (!atomic_load(&stop_now))
 		(*n)++;
 	syscall(SYS_exit, 0);
 	return 0;
