@@ -8,8 +8,6 @@
 
 #include "preload/frozen/frozen.h"
 
-#undef unix /* a kind; gnu11 has it for 1 */
-
 #define SAVER_0(name)
 #define SAVER_1(name) extern const struct ckpt_saver name##_saver;
 #define KIND(name, number, saver, restorer) SAVER_##saver(name)
