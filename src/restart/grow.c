@@ -226,13 +226,13 @@ static void await_dead(const struct tree_node *n)
 	const struct tree_node *dead;
 	siginfo_t info;
 
-	for (dead = n->made; dead; dead = dead->made_next) {
+	for (dead = n->made; dead; dead = dead->made_next)
 		if (dead->role == TREE_LEADER)
 			waitpid(dead->made_pid, NULL, __WALL);
+	for (dead = n->children; dead; dead = dead->sibling)
 		if (dead->role == TREE_ZOMBIE)
-			waitid(P_PID, (id_t)dead->made_pid, &info,
+			waitid(P_PID, (id_t)dead->pid, &info,
 			       WEXITED | WNOWAIT);
-	}
 	/* Of their ends the program has heard before. */
 	signal(SIGCHLD, SIG_DFL);
 }

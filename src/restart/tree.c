@@ -325,12 +325,13 @@ static int is_ancestor(const struct tree_node *above, const struct tree_node *n)
 }
 
 /* Where a session's leader is born: in one of its parent's sessions, the one
- * that a child of it wants, if any; or, if it is an orphan, in the living
- * session that a child wants and that cannot have come after it. */
+ * that a child of it wants, if any; or, as an orphan, in the one that a child
+ * wants and that cannot have come after it. */
 static int32_t leader_birth(const struct tree *tree, const struct tree_node *n)
 {
 	const struct tree_node *child, *leader;
 	int32_t birth = n->parent->sid;
+	int living = 0;
 
 	for (child = n->children; child; child = child->sibling) {
 		int32_t session = wanted_birth(child, 0);
@@ -340,9 +341,10 @@ static int32_t leader_birth(const struct tree *tree, const struct tree_node *n)
 		if (stands_in(n->parent, session))
 			return session;
 		leader = find(tree, session);
-		if (leader && leader->role != TREE_LEADER &&
-		    !is_ancestor(n, leader))
-			birth = session;
+		if (!leader || living || is_ancestor(n, leader))
+			continue;
+		birth = session;
+		living = leader->role != TREE_LEADER;
 	}
 	return birth;
 }
@@ -358,8 +360,10 @@ static void plan_orphan(struct tree *tree, struct tree_node *n)
 	helper->pgid = -1; /* no matter */
 	helper->adopter = n->parent;
 	n->parent->adopts = 1;
-	if (leader->role == TREE_LEADER && !leader->maker)
-		make_by(n->parent, leader);
+	/* A dead leader stands below all of the adopters. */
+	if (leader->role == TREE_LEADER &&
+	    (!leader->adopter || leader->adopter->depth < n->parent->depth))
+		leader->adopter = n->parent;
 	make_by(leader, helper);
 	make_by(helper, n);
 }
@@ -368,6 +372,7 @@ static void plan_child(struct tree *tree, struct tree_node *n)
 {
 	struct tree_node *parent = n->parent;
 
+	n->depth = parent->depth + 1;
 	n->own_session = n->sid == n->pid;
 	n->birth = n->own_session ? leader_birth(tree, n) : n->sid;
 	if (!stands_in(parent, n->birth)) {
@@ -394,6 +399,15 @@ static void plan_children(struct tree *tree)
 	free(list);
 }
 
+static int is_above(const struct tree_node *above, const struct tree_node *n)
+{
+	int steps = 0; /* nonsense may go round: check_made() */
+
+	while (n && n != above && ++steps < (1 << 20))
+		n = n->maker;
+	return n == above;
+}
+
 static void plan_leaders(struct tree *tree)
 {
 	size_t i;
@@ -408,20 +422,51 @@ static void plan_leaders(struct tree *tree)
 			continue;
 		n->own_session = n->sid == n->pid;
 		n->birth = n->own_session ? 0 : n->sid;
-		if (n->maker)
-			continue;
-		/* All of a dead session's members stand below one another,
-		 * or the leader of a group in a session needs that one. */
-		leader = n->own_session ? NULL : find(tree, n->sid);
-		make_by(leader ? leader : &tree->init, n);
+		/* Of a group: whoever leads the session it is in. */
+		leader = n->own_session ? n->adopter : find(tree, n->sid);
+		if (!leader || is_above(n, leader))
+			leader = &tree->init;
+		make_by(leader, n);
 	}
 }
 
-static int is_above(const struct tree_node *above, const struct tree_node *n)
+/* The helper is no descendant of the adopter: somebody else who stands in that
+ * session is, or was, and might have been the orphan's parent. */
+static void move_helper(struct tree *tree, struct tree_node *helper)
 {
-	while (n && n != above)
-		n = n->maker;
-	return n != NULL;
+	struct tree_node *n = NULL, **at;
+	size_t i;
+
+	for (i = 0; i < tree->count; i++) {
+		n = tree->nodes[i];
+		if (n->role != TREE_HELPER && stands_in(n, helper->birth) &&
+		    is_above(helper->adopter, n) && !is_above(helper, n))
+			break;
+	}
+	if (i == tree->count) {
+		report("process %d: its parent is another one instead of %d, of whose descendants none is left in session %d",
+		       helper->made->pid, helper->adopter->pid, helper->birth);
+		return;
+	}
+	for (at = &helper->maker->made; *at != helper; at = &(*at)->made_next)
+		;
+	*at = helper->made_next;
+	helper->made_next = n->made; /* any order will do */
+	n->made = helper;
+	helper->maker = n;
+	helper->early = n->own_session && helper->birth != n->sid;
+}
+
+static void plan_helpers(struct tree *tree)
+{
+	size_t i;
+
+	for (i = 0; i < tree->count; i++) {
+		struct tree_node *n = tree->nodes[i];
+
+		if (n->role == TREE_HELPER && !is_above(n->adopter, n))
+			move_helper(tree, n);
+	}
 }
 
 /* Everybody is made, by somebody who is made. */
@@ -466,12 +511,8 @@ static void rank_adopters(struct tree *tree)
 	for (i = 0; i < tree->count; i++) {
 		struct tree_node *n = tree->nodes[i];
 
-		if (n->role != TREE_HELPER)
-			continue;
-		tree->helpers[n->adopter->rank]++;
-		if (!is_above(n->adopter, n))
-			report("process %d: its parent is process 1 instead of %d, of whose descendants none is left in session %d",
-			       n->made->pid, n->adopter->pid, n->sid);
+		if (n->role == TREE_HELPER)
+			tree->helpers[n->adopter->rank]++;
 	}
 }
 
@@ -486,8 +527,6 @@ static void take_our_place(struct tree *tree, const struct job *job)
 
 		if (!job->own_session && n->sid == root)
 			n->sid = 0;
-		if (!job->own_group && n->pgid == root)
-			n->pgid = 0;
 	}
 	if (job->own_group && !job->own_session)
 		tree->foreground = root;
@@ -507,6 +546,7 @@ void tree_plan(struct job *job)
 	take_our_place(tree, job);
 	plan_children(tree);
 	plan_leaders(tree);
+	plan_helpers(tree);
 	check_made(tree, job);
 	rank_adopters(tree);
 }

@@ -34,13 +34,15 @@ struct tree_node {
 	struct tree_node *parent, *children, *sibling;
 	/* Who makes it. The one is the other, but for orphans. */
 	struct tree_node *maker, *made, *made_last, *made_next;
+	int depth;	    /* below init, in the end */
 	int32_t birth;	    /* the session it is made in */
 	int early;	    /* before its maker's setsid() */
 	int own_session;    /* calls setsid() */
 	int leads;	    /* somebody is in the group of its number */
 	int adopts;	    /* orphans come to it: a subreaper */
 	unsigned rank;	    /* of an adopter, from above; init: 0 */
-	struct tree_node *adopter; /* TREE_HELPER: of what it makes */
+	struct tree_node *adopter; /* TREE_HELPER: of what it makes;
+				    * TREE_LEADER: of the orphans */
 	pid_t made_pid;	    /* in its maker: what it got */
 };
 
