@@ -300,7 +300,8 @@ static void ask_bonds(struct ckpt_bonds *b)
 		if (k->bonds)
 			k->bonds(&object, b);
 	}
-	qsort(b->bonds, b->bond_count, sizeof(*b->bonds), bond_order);
+	if (b->bond_count)
+		qsort(b->bonds, b->bond_count, sizeof(*b->bonds), bond_order);
 	for (i = 1; i < b->bond_count; i++) {
 		const struct bond *one = &b->bonds[i - 1];
 		const struct bond *other = &b->bonds[i];

@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/syscall.h>
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
 #include <unistd.h>
@@ -248,7 +249,9 @@ START_TEST(smaps_locked_by_the_kernel)
 	char line[8192];
 	int found = 0;
 
-	if (mlock2(p, 4096, MLOCK_ONFAULT) || mlock(p + 4096, 4096))
+	/* Raw: AddressSanitizer makes nothing of mlock(). */
+	if (mlock2(p, 4096, MLOCK_ONFAULT) ||
+	    syscall(SYS_mlock, p + 4096, 4096))
 		return; /* no limit left */
 	while (fgets(line, sizeof(line), f)) {
 		line[strcspn(line, "\n")] = 0;
