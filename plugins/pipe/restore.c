@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * pipe, restoring. The first object of a pipe makes it, fills it and gives
- * the other end to its object; further descriptions are opened by way of
- * /proc. A pipe that led outside is taken from ckpt_restart's standard
- * stream of the same number, or has its other end closed: a reader finds the
- * end of file, a writer SIGPIPE.
+ * the other end to one that has it; further descriptions are opened by way of
+ * /proc. A pipe whose other end is in none of the processes led outside: it
+ * is taken from ckpt_restart's standard stream of the same number, or has its
+ * other end closed: a reader finds the end of file, a writer SIGPIPE.
  */
 #define _GNU_SOURCE
 #include <errno.h>
@@ -83,6 +83,53 @@ static int pipe_access(const struct ckpt_object *object)
 	return (int)(object->status_flags & O_ACCMODE);
 }
 
+/* Another description of the same pipe; a FIFO's inode may be that of some
+ * pipe, too. */
+static const struct ckpt_object *pipe_next(struct ckpt_restore *r,
+					   const struct ckpt_object *object,
+					   const struct ckpt_object *after)
+{
+	do
+		after = ckpt_object_by_inode(r, object->kind, object->ino,
+					     after);
+	while (after && after->dev != object->dev);
+	return after;
+}
+
+struct pipe_party {
+	int ends[3];	  /* how many have it: by O_RDONLY ... */
+	int packets;
+	int made;	  /* a descriptor of one that is there already; -1 */
+	uint32_t partner; /* the first that has the other end */
+};
+
+static struct pipe_party pipe_party(struct ckpt_restore *r,
+				    const struct ckpt_object *object)
+{
+	const struct ckpt_object *other = NULL;
+	struct pipe_party party = {.made = -1};
+	int access;
+
+	while ((other = pipe_next(r, object, other))) {
+		access = pipe_access(other) % 3;
+		party.ends[access]++;
+		party.packets |= access != O_RDONLY &&
+				 (other->status_flags & O_DIRECT);
+		if (party.made < 0)
+			party.made = ckpt_object_fd(r, other->id);
+		if (!party.partner && access != O_RDWR &&
+		    access != pipe_access(object))
+			party.partner = other->id;
+	}
+	return party;
+}
+
+static int pipe_both_ends(const struct pipe_party *party)
+{
+	return party->ends[O_RDWR] ||
+	       (party->ends[O_RDONLY] && party->ends[O_WRONLY]);
+}
+
 static void pipe_size(struct ckpt_restore *r, const struct ckpt_object *object,
 		      int fd, uint32_t capacity)
 {
@@ -93,19 +140,35 @@ static void pipe_size(struct ckpt_restore *r, const struct ckpt_object *object,
 			    object->label, capacity, fcntl(fd, F_GETPIPE_SZ));
 }
 
+/* Every record that has the content has the same. */
+static int pipe_fill_any(struct ckpt_restore *r,
+			 const struct ckpt_object *object, int writer)
+{
+	const struct ckpt_object *other = NULL, *record;
+	struct pipe_view view;
+	size_t nth;
+
+	while ((other = pipe_next(r, object, other)))
+		for (nth = 0; (record = ckpt_object_record(r, other, nth));
+		     nth++)
+			if (pipe_view(record, &view) == 0 &&
+			    view.record->content)
+				return pipe_fill(writer, &view);
+	return 0;
+}
+
 /* A new pipe with its content; ends[0] reads, ends[1] writes. */
 static int pipe_make(struct ckpt_restore *r, const struct ckpt_object *object,
-		     const struct pipe_view *view, int ends[2])
+		     const struct pipe_view *view,
+		     const struct pipe_party *party, int ends[2])
 {
-	int flags = O_CLOEXEC | O_NONBLOCK;
 	int ret;
 
-	if (view->record->flags & PIPE_PACKETS)
-		flags |= O_DIRECT;
-	if (pipe2(ends, flags) < 0)
+	if (pipe2(ends, O_CLOEXEC | O_NONBLOCK |
+				(party->packets ? O_DIRECT : 0)) < 0)
 		return -errno;
 	pipe_size(r, object, ends[1], view->record->capacity);
-	ret = pipe_fill(ends[1], view);
+	ret = pipe_fill_any(r, object, ends[1]);
 	if (ret < 0) {
 		ckpt_report(r, "%s: cannot fill it again: %s", object->label,
 			    strerror(-ret));
@@ -117,11 +180,12 @@ static int pipe_make(struct ckpt_restore *r, const struct ckpt_object *object,
 
 static int pipe_open_new(struct ckpt_restore *r,
 			 const struct ckpt_object *object,
-			 const struct pipe_view *view)
+			 const struct pipe_view *view,
+			 const struct pipe_party *party)
 {
 	int access = pipe_access(object);
 	int ends[2], mine, other;
-	int ret = pipe_make(r, object, view, ends);
+	int ret = pipe_make(r, object, view, party, ends);
 
 	if (ret < 0)
 		return ret;
@@ -133,22 +197,22 @@ static int pipe_open_new(struct ckpt_restore *r,
 	}
 	mine = access == O_RDONLY ? ends[0] : ends[1];
 	other = access == O_RDONLY ? ends[1] : ends[0];
-	if (view->record->peer) {
-		ret = ckpt_adopt(r, view->record->peer, other);
-		if (ret < 0) {
-			close(mine);
-			return ret;
-		}
-	} else {
+	if (!party->partner) {
 		close(other);
+		return mine;
 	}
-	return mine;
+	ret = ckpt_adopt(r, party->partner, other);
+	if (ret == 0)
+		return mine;
+	close(mine);
+	return ret;
 }
 
 /* A FIFO: a moment open for both, so that neither end waits for the other. */
 static int pipe_open_named(struct ckpt_restore *r,
 			   const struct ckpt_object *object,
-			   const struct pipe_view *view)
+			   const struct pipe_view *view,
+			   const struct pipe_party *party)
 {
 	int both = open(view->path, O_RDWR | O_NONBLOCK | O_CLOEXEC);
 	struct stat st;
@@ -159,12 +223,12 @@ static int pipe_open_named(struct ckpt_restore *r,
 			close(both);
 		ckpt_report(r, "%s: the FIFO %s is not there any more; a pipe "
 			       "stands for it", object->label, view->path);
-		return pipe_open_new(r, object, view);
+		return pipe_open_new(r, object, view, party);
 	}
-	if (view->record->first == object->id) {
-		pipe_size(r, object, both, view->record->capacity);
-		ret = pipe_fill(both, view);
-	}
+	pipe_size(r, object, both, view->record->capacity);
+	if (party->packets)
+		fcntl(both, F_SETFL, O_NONBLOCK | O_DIRECT);
+	ret = pipe_fill_any(r, object, both);
 	fd = ret < 0 ? ret :
 		       pipe_again(both, pipe_access(object) | O_NONBLOCK |
 						O_CLOEXEC);
@@ -172,35 +236,50 @@ static int pipe_open_named(struct ckpt_restore *r,
 	return fd;
 }
 
-static int pipe_open(struct ckpt_restore *r, const struct ckpt_object *object)
+static void pipe_report_outside(struct ckpt_restore *r,
+				const struct ckpt_object *object,
+				const struct pipe_view *view)
 {
-	struct pipe_view view;
-	int ret = pipe_view(object, &view);
-	int first;
-
-	if (ret < 0)
-		return ret;
-	if (view.record->standard >= 0) {
-		if (view.record->unread)
-			ckpt_report(r,
-				    "%s: %u bytes that waited there are gone",
-				    object->label, view.record->unread);
-		return ckpt_standard_stream(r, view.record->standard);
-	}
-	if ((view.record->flags & PIPE_NAMED) &&
-	    !(view.record->flags & PIPE_DELETED))
-		return pipe_open_named(r, object, &view);
-	if (view.record->flags & PIPE_OUTSIDE)
+	if (view->record->standard < 0)
 		ckpt_report(r,
 			    "%s: its other end was outside the computation; "
 			    "it is closed now", object->label);
-	first = object->id == view.record->first ?
-			-1 :
-			ckpt_object_fd(r, view.record->first);
-	if (first >= 0)
-		return pipe_again(first, pipe_access(object) | O_CLOEXEC |
-						 O_NONBLOCK);
-	return pipe_open_new(r, object, &view);
+	else if (view->record->content)
+		ckpt_report(r, "%s: %u bytes that waited there are gone",
+			    object->label, view->record->content);
+}
+
+static int pipe_open(struct ckpt_restore *r, const struct ckpt_object *object)
+{
+	struct pipe_party party = pipe_party(r, object);
+	struct pipe_view view;
+	int ret = pipe_view(object, &view);
+
+	if (ret < 0)
+		return ret;
+	if (!pipe_both_ends(&party) && !(view.record->flags & PIPE_ALONE) &&
+	    (view.record->standard >= 0 ||
+	     !(view.record->flags & PIPE_NAMED))) {
+		pipe_report_outside(r, object, &view);
+		if (view.record->standard >= 0)
+			return ckpt_standard_stream(r, view.record->standard);
+	}
+	if (party.made >= 0)
+		return pipe_again(party.made, pipe_access(object) | O_CLOEXEC |
+						      O_NONBLOCK);
+	if ((view.record->flags & PIPE_NAMED) &&
+	    !(view.record->flags & PIPE_DELETED))
+		return pipe_open_named(r, object, &view, &party);
+	return pipe_open_new(r, object, &view, &party);
+}
+
+static void pipe_bonds(const struct ckpt_object *object,
+		       struct ckpt_bonds *bonds)
+{
+	uint64_t pipe = object->dev << 40 ^ object->ino;
+
+	ckpt_bond(bonds, pipe);
+	ckpt_bond_same(bonds, pipe << 2 | (uint64_t)pipe_access(object), 0);
 }
 
 static void pipe_show(const struct ckpt_object *object, char *line, size_t size)
@@ -211,15 +290,15 @@ static void pipe_show(const struct ckpt_object *object, char *line, size_t size)
 		return;
 	snprintf(line, size, "%s%s, capacity %u, %u bytes in it%s%s",
 		 view.record->flags & PIPE_NAMED ? "FIFO " : "pipe",
-		 view.path, view.record->capacity,
-		 view.record->content + view.record->unread,
-		 view.record->flags & PIPE_PACKETS ? ", packets" : "",
-		 view.record->flags & PIPE_OUTSIDE ? ", other end outside" : "");
+		 view.path, view.record->capacity, view.record->content,
+		 object->status_flags & O_DIRECT ? ", packets" : "",
+		 view.record->flags & PIPE_ALONE ? ", other end closed" : "");
 }
 
 const struct ckpt_restorer pipe_restorer = {
 	.kind = 68,
 	.name = "pipe",
+	.bonds = pipe_bonds,
 	.open = pipe_open,
 	.show = pipe_show,
 	.no_position = 1,

@@ -2,9 +2,9 @@
 /*
  * pipe, saving: pipes and FIFOs. Kept: content (looked at by tee(); only when
  * the user may have no more pipes of that size it is taken out and put back),
- * capacity, packet mode, both ends, every description of each.
- * Of a pipe whose other end is outside the computation nothing is kept but
- * which standard stream it was: what it holds belongs to somebody else.
+ * capacity, packet mode, both ends, every description of each, in whichever
+ * processes they are. Every process that can read the pipe saves its content:
+ * it does not know of the others.
  */
 #define _GNU_SOURCE
 #include <asm/ioctls.h>
@@ -18,6 +18,7 @@
 #include "sys/sys.h"
 
 #define PIPE_SPLICE_NONBLOCK 2 /* SPLICE_F_NONBLOCK */
+#define LOCK_EX 2
 #define PIPE_CHUNK 4096	       /* PIPE_BUF: no packet is longer */
 
 enum pipe_ends { END_READ = 1, END_WRITE = 2 };
@@ -25,10 +26,10 @@ enum pipe_ends { END_READ = 1, END_WRITE = 2 };
 /* What one look over all descriptors tells of a pipe. */
 struct pipe_ends_seen {
 	unsigned ends;	/* enum pipe_ends: those in this process */
-	uint32_t first, peer;
+	uint32_t first;	/* its first object here has the content */
 	int standard;
 	int reader;	/* a descriptor to read from, -1 */
-	unsigned packets;
+	int packets;	/* somebody writes packets */
 };
 
 static int pipe_matches(const struct ckpt_fd *fd)
@@ -63,21 +64,18 @@ static struct pipe_ends_seen pipe_look(const struct ckpt_fd *fd)
 		seen.ends |= end;
 		if (!seen.first || other->object < seen.first)
 			seen.first = other->object;
-		if (end == (pipe_end(fd) ^ (END_READ | END_WRITE)) &&
-		    !seen.peer)
-			seen.peer = other->object;
 		if (end == pipe_end(fd) && other->fd <= 2 && seen.standard < 0)
 			seen.standard = other->fd;
 		if (end & END_READ)
 			seen.reader = other->fd;
 		if ((end & END_WRITE) && (other->status_flags & O_DIRECT))
-			seen.packets = PIPE_PACKETS;
+			seen.packets = 1;
 	}
 	return seen;
 }
 
-/* Somebody has the end that this process has not. */
-static int pipe_held_outside(const struct ckpt_fd *fd, unsigned ends)
+/* Nobody has the end that this process has not. */
+static int pipe_alone(const struct ckpt_fd *fd, unsigned ends)
 {
 	struct {
 		int fd;
@@ -88,7 +86,7 @@ static int pipe_held_outside(const struct ckpt_fd *fd, unsigned ends)
 	if (ends == (END_READ | END_WRITE))
 		return 0;
 	SYS_CALL(SYS_ppoll, &poll, 1, &now, NULL, 0);
-	return !(poll.revents & (POLLHUP | POLLERR));
+	return !!(poll.revents & (POLLHUP | POLLERR));
 }
 
 static int pipe_refuse(const struct ckpt_fd *fd, int error, const char *why)
@@ -161,22 +159,19 @@ static long pipe_again(int fd, int flags)
 	return sys_openat(AT_FDCWD, path, flags | O_NONBLOCK | O_CLOEXEC, 0);
 }
 
-/* Both ends are in this process and everybody stands still, so what is taken
- * out fits in again. Read and written piece by piece, it stays in order: a
- * round of the whole queue. */
-static int pipe_rotate(int reader, unsigned packets, struct ckpt_record *out,
+/* All who write to it stand still, so what is taken out fits in again. Read
+ * and written piece by piece, it stays in order: a round of the whole queue. */
+static int pipe_rotate(int from, int packets, struct ckpt_record *out,
 		       uint32_t unread)
 {
 	static char buffer[PIPE_CHUNK];
-	long from = pipe_again(reader, O_RDONLY);
-	long to = pipe_again(reader, O_WRONLY);
-	long got = from < 0 ? from : to;
+	long to = pipe_again(from, O_WRONLY), got = to;
 
 	if (packets && got >= 0)
 		got = sys_fcntl((int)to, F_SETFL, O_DIRECT | O_NONBLOCK);
 
 	while (got >= 0 && unread) {
-		got = sys_read((int)from, buffer,
+		got = sys_read(from, buffer,
 			       unread < sizeof(buffer) ? unread :
 							 sizeof(buffer));
 		if (got <= 0)
@@ -186,52 +181,58 @@ static int pipe_rotate(int reader, unsigned packets, struct ckpt_record *out,
 		if (sys_write((int)to, buffer, (size_t)got) != got)
 			got = -EIO;
 	}
-	if (from >= 0)
-		sys_close((int)from);
 	if (to >= 0)
 		sys_close((int)to);
 	return got < 0 ? (int)got : 0;
+}
+
+static int pipe_look_inside(int from, int packets, struct ckpt_record *out,
+			    const struct pipe_record *record)
+{
+	int scratch = ckpt_masked("tee") ?
+			      -ENOSYS :
+			      pipe_tee(from, record->capacity, record->content);
+	int ret;
+
+	if (scratch < 0)
+		return pipe_rotate(from, packets, out, record->content);
+	ret = pipe_content(scratch, out, record->content);
+	sys_close(scratch);
+	return ret;
 }
 
 static int pipe_save(const struct ckpt_fd *fd, struct ckpt_record *out)
 {
 	struct pipe_ends_seen seen = pipe_look(fd);
 	struct pipe_record record = {
-		.dev = fd->st.dev,
-		.ino = fd->st.ino,
-		.flags = seen.packets,
 		.capacity = (uint32_t)sys_fcntl(fd->fd, F_GETPIPE_SZ, 0),
-		.first = seen.first,
-		.peer = seen.peer,
-		.standard = -1,
+		.standard = seen.standard,
 	};
-	int scratch = -1, ret = 0;
+	long from = -1;
+	int ret = 0;
 
 	if (!sys_starts(fd->target, "pipe:["))
 		record.flags |= PIPE_NAMED | (fd->st.nlink ? 0 : PIPE_DELETED);
 	if (record.flags & PIPE_NAMED)
 		record.path_length = (uint32_t)sys_strlen(fd->target);
-	if (pipe_held_outside(fd, seen.ends)) {
-		record.flags |= PIPE_OUTSIDE;
-		record.standard = seen.standard;
-		if (seen.ends & END_READ)
-			record.unread = pipe_unread(seen.reader);
-	} else if (seen.first == fd->object && seen.reader >= 0) {
-		record.content = pipe_unread(seen.reader);
+	if (pipe_alone(fd, seen.ends))
+		record.flags |= PIPE_ALONE;
+	if (seen.first == fd->object && seen.reader >= 0) {
+		/* One process at a time, by a description of our own: another
+		 * may be taking out and putting back. */
+		from = pipe_again(seen.reader, O_RDONLY);
+		if (from < 0)
+			return pipe_refuse(fd, (int)from,
+					   "its content cannot be looked at");
+		SYS_CALL(SYS_flock, from, LOCK_EX);
+		record.content = pipe_unread((int)from);
 	}
 	ckpt_put(out, &record, sizeof(record));
 	ckpt_put(out, fd->target, record.path_length);
-	if (!record.content)
-		return 0;
-	if (!ckpt_masked("tee"))
-		scratch = pipe_tee(seen.reader, record.capacity, record.content);
-	if (scratch >= 0) {
-		ret = pipe_content(scratch, out, record.content);
-		sys_close(scratch);
-	} else {
-		ret = pipe_rotate(seen.reader, seen.packets, out,
-				  record.content);
-	}
+	if (record.content)
+		ret = pipe_look_inside((int)from, seen.packets, out, &record);
+	if (from >= 0)
+		sys_close((int)from);
 	return ret < 0 ? pipe_refuse(fd, ret, "its content cannot be looked at") :
 			 0;
 }

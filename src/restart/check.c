@@ -69,15 +69,19 @@ static uint64_t read_xcr0(void)
 	return (uint64_t)high << 32 | low;
 }
 
-static void check_cpu(const struct job_process *p)
+static void check_cpu(const struct job *job, const struct job_process *p)
 {
-	const struct image_cpu *then = p->cpu;
+	const struct image_cpu *then = p->cpu, *first = job_root(job)->cpu;
 	unsigned a, b, c, d, now[WORDS] = {0}, old[WORDS];
 	char missing[512] = "";
 	uint64_t xcr0;
 	size_t i;
 
 	if (!then)
+		return;
+	/* All of a job mostly ran on one machine. */
+	if (p != job_root(job) && first &&
+	    memcmp(then, first, sizeof(*then)) == 0)
 		return;
 	if (__get_cpuid(1, &a, &b, &c, &d)) {
 		now[LEAF1_ECX] = c;
@@ -279,7 +283,7 @@ void check_machine(struct job *job)
 	for (i = 0; i < job->process_count; i++) {
 		check_owner(job, &job->processes[i]);
 		check_page_size(&job->processes[i]);
-		check_cpu(&job->processes[i]);
+		check_cpu(job, &job->processes[i]);
 		check_folder(&job->processes[i]);
 		check_descriptors(&job->processes[i]);
 	}

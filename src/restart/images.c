@@ -226,18 +226,20 @@ static struct job_file *job_file_get(struct job *job,
 				     const struct image_file *record)
 {
 	static const char deleted[] = " (deleted)";
-	struct job_file *file;
-	size_t i, length;
+	struct job_file *file, **bucket;
+	size_t length;
 
-	for (i = 0; i < job->file_count; i++) {
-		file = job->files[i];
+	bucket = &job->file_buckets[(record->dev * 31 + record->ino) %
+				    JOB_FILE_BUCKETS];
+	for (file = *bucket; file; file = file->next)
 		if (file->record->dev == record->dev &&
 		    file->record->ino == record->ino && record->ino)
 			return file;
-	}
 	file = calloc(1, sizeof(*file));
 	if (!file)
 		fail("out of memory while reading the images");
+	file->next = *bucket;
+	*bucket = file;
 	file->record = record;
 	file->fd = -1;
 	file->path = copy_string(record + 1, record->path_length);

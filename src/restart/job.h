@@ -28,7 +28,10 @@ enum file_state {
 	FILE_UNAVAILABLE,
 };
 
+#define JOB_FILE_BUCKETS 1021
+
 struct job_file {
+	struct job_file *next; /* of its bucket */
 	const struct image_file *record; /* of the first image that has it */
 	char *path;	     /* without " (deleted)" */
 	char *store;	     /* path of its copy in store/, NULL: none */
@@ -116,6 +119,7 @@ struct job {
 	struct tree *tree;
 	struct job_file **files;
 	size_t file_count;
+	struct job_file *file_buckets[JOB_FILE_BUCKETS];
 	/* What init makes for several of them: a process with nothing but
 	 * objects. The descriptors by index of object, once they are there. */
 	struct job_process commons;

@@ -156,6 +156,8 @@ static void locate(struct job *job, const char *where)
 	if (asprintf(&job->generation_dir, "%s/%s", job->computation_dir,
 		     name) < 0)
 		fail("out of memory while looking for checkpoints");
+	if (folder != job->computation_dir)
+		free(folder);
 }
 
 static const char *text_of(const struct job *job, const char *key)

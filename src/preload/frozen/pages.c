@@ -165,6 +165,18 @@ static void add_run(struct runs *r, uint64_t start, uint64_t end)
 	image_pages_add(frozen.writer, start, end - start, r->flags);
 }
 
+/* Page by page, and what cannot be read (beyond the end of a file) not. */
+static void copy_carefully(uint64_t to, uint64_t from, uint64_t end)
+{
+	for (; from < end; from += FROZEN_PAGE, to += FROZEN_PAGE) {
+		struct iovec mine = {(void *)to, FROZEN_PAGE};
+		struct iovec there = {(void *)from, FROZEN_PAGE};
+
+		SYS_CALL(SYS_process_vm_readv, sys_getpid(), &mine, 1, &there,
+			 1, 0);
+	}
+}
+
 static void copy_run(struct runs *r, uint64_t start, uint64_t end)
 {
 	const struct frozen_area *a = r->area;
@@ -184,8 +196,11 @@ static void copy_run(struct runs *r, uint64_t start, uint64_t end)
 		r->copy = (uint64_t)at;
 	}
 	unlock(r);
-	__builtin_memcpy((void *)(r->copy + (start - a->start)), (void *)start,
-			 end - start);
+	if (r->flags & RUN_TRIM_FAULTS)
+		copy_carefully(r->copy + (start - a->start), start, end);
+	else
+		__builtin_memcpy((void *)(r->copy + (start - a->start)),
+				 (void *)start, end - start);
 }
 
 /* Guards come in pieces, one behind the other. */
@@ -441,6 +456,7 @@ static int mincore_shared(struct runs *r, range_found *found)
 
 	if (!in)
 		return frozen.error;
+	r->flags |= RUN_TRIM_FAULTS;
 	while (at < a->end) {
 		uint64_t pages = (a->end - at) / FROZEN_PAGE, i, k;
 		uint64_t offset = a->offset + (at - a->start);
