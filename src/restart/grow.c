@@ -16,6 +16,7 @@
  */
 #define _GNU_SOURCE
 #include <errno.h>
+#include <linux/capability.h>
 #include <linux/futex.h>
 #include <linux/sched.h>
 #include <sched.h>
@@ -237,16 +238,29 @@ static void await_dead(const struct tree_node *n)
 	signal(SIGCHLD, SIG_DFL);
 }
 
+static void drop_capabilities(void)
+{
+	struct __user_cap_header_struct head = {
+		.version = _LINUX_CAPABILITY_VERSION_3};
+	struct __user_cap_data_struct none[_LINUX_CAPABILITY_U32S_3] = {0};
+
+	syscall(SYS_capset, &head, none);
+}
+
 static _Noreturn void end_as(const struct tree_node *n)
 {
-	struct rlimit none = {0, 0};
+	struct rlimit one_byte = {1, 1};
 	int signal_number = WTERMSIG(n->status);
 	sigset_t set;
 
 	prctl(PR_SET_NAME, n->program);
+	/* The agent, which has none there, could not read our status. */
+	if (!grow.caps_keep)
+		drop_capabilities();
 	if (WIFSIGNALED(n->status)) {
-		setrlimit(RLIMIT_CORE, &none);
-		prctl(PR_SET_DUMPABLE, 0); /* a pipe has no limit */
+		/* No core file, nor a pipe for it, which 0 would not stop.
+		 * (Without PR_SET_DUMPABLE nobody could read our status.) */
+		setrlimit(RLIMIT_CORE, &one_byte);
 		signal(signal_number, SIG_DFL);
 		sigemptyset(&set);
 		sigaddset(&set, signal_number);
