@@ -18,15 +18,19 @@ static int master, number;
 static pid_t leader;
 static char name[64];
 
+/* It may come before the line after the one that was answered is read. */
 static void on_signal(int signal)
 {
 	(void)signal;
+	if (write(1, "fore int\n", 9) < 0)
+		_exit(9);
 }
 
-/* Answers each line with its name; "int" when interrupted. */
+/* Answers each line with its name. */
 static _Noreturn void answer(const char *who, int fd)
 {
-	struct sigaction action = {.sa_handler = on_signal};
+	struct sigaction action = {.sa_handler = on_signal,
+				   .sa_flags = SA_RESTART};
 	char line[64], text[160];
 
 	sigaction(SIGINT, &action, NULL);
@@ -35,16 +39,12 @@ static _Noreturn void answer(const char *who, int fd)
 
 		if (n == 0)
 			_exit(0);
-		if (n < 0 && errno != EINTR)
+		if (n < 0)
 			_exit(3);
-		if (n < 0) {
-			snprintf(text, sizeof(text), "%s int\n", who);
-		} else {
-			line[n] = 0;
-			snprintf(text, sizeof(text), "%s %s %d %d %s", who,
-				 ttyname(0), tcgetpgrp(fd) == getpgrp(),
-				 getsid(0) == tcgetsid(fd), line);
-		}
+		line[n] = 0;
+		snprintf(text, sizeof(text), "%s %s %d %d %s", who, ttyname(0),
+			 tcgetpgrp(fd) == getpgrp(), getsid(0) == tcgetsid(fd),
+			 line);
 		if (write(1, text, strlen(text)) < 0)
 			_exit(4);
 	}
