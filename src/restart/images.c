@@ -220,6 +220,23 @@ struct job_process *job_root(const struct job *job)
 	return &job->processes[0];
 }
 
+/* What one process did to it or saw of it stands in that one's image only. */
+static void file_merge(struct job_file *file, const struct image_file *record)
+{
+	uint32_t both = file->merged.flags & record->flags;
+	uint32_t any = file->merged.flags | record->flags;
+
+	/* It goes for those who may write to it at all. */
+	if (both & FILE_CONTENT)
+		any = (any & ~(uint32_t)FILE_APPEND_ONLY) |
+		      (both & FILE_APPEND_ONLY);
+	file->merged.flags = any;
+	if (file->merged.size >= record->size)
+		return;
+	file->merged.size = record->size;
+	file->merged.mtime = record->mtime;
+}
+
 /* Within one job a file is the same in every image: dev and inode, as long
  * as it has them. */
 static struct job_file *job_file_get(struct job *job,
@@ -233,14 +250,17 @@ static struct job_file *job_file_get(struct job *job,
 				    JOB_FILE_BUCKETS];
 	for (file = *bucket; file; file = file->next)
 		if (file->record->dev == record->dev &&
-		    file->record->ino == record->ino && record->ino)
+		    file->record->ino == record->ino && record->ino) {
+			file_merge(file, record);
 			return file;
+		}
 	file = calloc(1, sizeof(*file));
 	if (!file)
 		fail("out of memory while reading the images");
 	file->next = *bucket;
 	*bucket = file;
-	file->record = record;
+	file->merged = *record;
+	file->record = &file->merged;
 	file->fd = -1;
 	file->path = copy_string(record + 1, record->path_length);
 	length = strlen(file->path);

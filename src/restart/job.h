@@ -32,7 +32,8 @@ enum file_state {
 
 struct job_file {
 	struct job_file *next; /* of its bucket */
-	const struct image_file *record; /* of the first image that has it */
+	const struct image_file *record; /* what all images say of it */
+	struct image_file merged;
 	char *path;	     /* without " (deleted)" */
 	char *store;	     /* path of its copy in store/, NULL: none */
 	enum file_state mapped; /* for private mappings: the exact content */

@@ -17,8 +17,9 @@
 #include <stdint.h>
 
 #define REGISTRY_MAGIC 0x52504b43u /* "CKPR" */
-#define REGISTRY_VERSION 1
+#define REGISTRY_VERSION 2
 #define REGISTRY_SLOTS 32768u
+#define REGISTRY_CLAIMS 16384u
 #define REGISTRY_HEADER 4096u
 
 /* si_code and si_signo of a poke: rt_sigqueueinfo(pid, 33). Only this code is
@@ -54,6 +55,25 @@ struct registry_slot {
 	uint32_t poked_print; /* registry_print() of that call */
 };
 _Static_assert(sizeof(struct registry_slot) == 64, "a slot");
+
+/*
+ * What several processes see needs to be in one image only: the first to
+ * claim it during a checkpoint saves it. Saved twice it does no harm, so a
+ * claim that finds no room, or waits too long for another to be filled in, is
+ * simply granted. The processes write; those of former requests are free.
+ */
+struct registry_claim {
+	uint64_t stamp;	  /* request << 32 | enum registry_claim_state */
+	uint64_t what[5]; /* kind of thing, then what it is */
+	uint64_t pid;	  /* whose it is */
+	uint64_t pad;
+};
+_Static_assert(sizeof(struct registry_claim) == 64, "a claim");
+
+enum registry_claim_state {
+	CLAIM_FILLING = 1,
+	CLAIM_HELD = 2,
+};
 
 struct registry_header {
 	uint32_t magic;
@@ -101,12 +121,19 @@ static inline uint32_t registry_print(const struct registry_call *call,
 	       ((uint32_t)switches & REGISTRY_PRINT_SWITCHES);
 }
 
-#define REGISTRY_SIZE                                                          \
+#define REGISTRY_CLAIMS_AT                                                     \
 	(REGISTRY_HEADER + REGISTRY_SLOTS * sizeof(struct registry_slot))
+#define REGISTRY_SIZE                                                          \
+	(REGISTRY_CLAIMS_AT + REGISTRY_CLAIMS * sizeof(struct registry_claim))
 
 static inline struct registry_slot *registry_slots(struct registry_header *r)
 {
 	return (struct registry_slot *)((char *)r + REGISTRY_HEADER);
+}
+
+static inline struct registry_claim *registry_claims(struct registry_header *r)
+{
+	return (struct registry_claim *)((char *)r + REGISTRY_CLAIMS_AT);
 }
 
 #endif

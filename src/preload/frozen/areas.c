@@ -502,6 +502,18 @@ static int find_object(struct frozen_area *a)
 	return 0;
 }
 
+/* The same piece of the object in several processes is written by one. What
+ * cannot be read is not promised to anybody. */
+static void claim(struct frozen_area *a)
+{
+	const uint64_t what[5] = {
+		CLAIM_AREA, a->dev, a->ino, a->offset, a->end - a->start,
+	};
+
+	if (a->prot & PROT_READ)
+		a->elsewhere = !frozen_claim(what);
+}
+
 int areas_files(void)
 {
 	uint32_t i;
@@ -518,9 +530,10 @@ int areas_files(void)
 	for (i = 0; i < frozen.area_count && ret == 0; i++) {
 		struct frozen_area *a = &frozen.areas[i];
 
-		if (a->type == AREA_ANON_SHARED)
-			a->object_size =
-				frozen.files[a->file - 1].record.size;
+		if (a->type != AREA_ANON_SHARED)
+			continue;
+		a->object_size = frozen.files[a->file - 1].record.size;
+		claim(a);
 	}
 	return ret;
 }

@@ -62,6 +62,7 @@ struct frozen_area {
 	uint8_t copied;		/* the writer has a private copy in its place */
 	uint8_t readable_copy;	/* ... which can be read */
 	uint8_t empty;		/* neither resident nor swapped, says smaps */
+	uint8_t elsewhere;	/* another process writes its pages */
 };
 
 struct frozen_file {
@@ -183,6 +184,15 @@ int plugins_save(void);	  /* one record for each description */
 int plugins_records(void); /* writes what has been held back so far */
 void plugins_leave(void);
 int plugins_revive(const char **what);
+
+/* ---- claims.c ---- */
+enum frozen_claim_kind {
+	CLAIM_AREA = 1, /* dev, ino, offset, length of shared memory */
+	CLAIM_PLUGIN,	/* kind, and what ckpt_claim() was given */
+};
+/* 1: nobody else of the computation has asked for this in this checkpoint, or
+ * it cannot be told; save it. */
+int frozen_claim(const uint64_t what[5]);
 
 /* ---- fds.c ---- */
 /* Our descriptor table is the copy of a moment before all were parked. Moves

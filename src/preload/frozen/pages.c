@@ -371,8 +371,8 @@ static void found_first(struct runs *r, range_found *found, uint64_t from,
 		for (b = frozen.areas; b < a; b++) {
 			uint64_t end = b->offset + (b->end - b->start);
 
-			if (b->type != AREA_ANON_SHARED || b->file != a->file ||
-			    end <= from)
+			if (b->type != a->type || b->file != a->file ||
+			    b->elsewhere || end <= from)
 				continue;
 			if (b->offset <= from) {
 				from = end;
@@ -529,6 +529,8 @@ static int runs_of(int pagemap, struct runs *r)
 {
 	const struct frozen_area *a = r->area;
 
+	if (a->elsewhere)
+		return 0;
 	switch (a->type) {
 	case AREA_FILE_LOST:
 		/* Pages of a file that others may still write to. */

@@ -93,8 +93,9 @@ static int copy_shared(void)
 	for (i = 0; i < frozen.area_count; i++) {
 		struct frozen_area *a = &frozen.areas[i];
 
-		if (a->type != AREA_ANON_SHARED &&
-		    (a->type == AREA_REGISTRY || !(a->flags & AREA_HUGETLB)))
+		if (a->elsewhere ||
+		    (a->type != AREA_ANON_SHARED &&
+		     (a->type == AREA_REGISTRY || !(a->flags & AREA_HUGETLB))))
 			continue;
 		ret = pages_copy(a);
 		if (ret < 0)

@@ -1,0 +1,78 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Who saves what several processes see: the first that asks. Nothing is lost
+ * when in doubt two do it. See struct registry_claim.
+ */
+#include "preload/frozen/frozen.h"
+
+#define PROBES 64u
+#define PATIENCE 10000u /* yields, for somebody to fill in five words */
+
+static uint32_t place_of(const uint64_t what[5])
+{
+	uint64_t h = 0;
+	int i;
+
+	for (i = 0; i < 5; i++) {
+		h = (h ^ what[i]) * 0x9e3779b97f4a7c15ull;
+		h ^= h >> 29;
+	}
+	return (uint32_t)(h % REGISTRY_CLAIMS);
+}
+
+static int is_same(const struct registry_claim *c, const uint64_t what[5])
+{
+	int i;
+
+	for (i = 0; i < 5; i++)
+		if (c->what[i] != what[i])
+			return 0;
+	return 1;
+}
+
+/* Waits until it is held; 0: that took too long. */
+static int await_filled(struct registry_claim *c, uint64_t stamp)
+{
+	uint32_t n;
+
+	for (n = 0; n < PATIENCE; n++) {
+		if (__atomic_load_n(&c->stamp, __ATOMIC_ACQUIRE) ==
+		    stamp + CLAIM_HELD)
+			return 1;
+		SYS_CALL(SYS_sched_yield);
+	}
+	return 0;
+}
+
+int frozen_claim(const uint64_t what[5])
+{
+	uint64_t stamp = (uint64_t)frozen.request << 32, old;
+	uint64_t pid = (uint64_t)sys_getpid();
+	uint32_t at = place_of(what), n;
+	struct registry_claim *c;
+	int i;
+
+	if (!preload.registry)
+		return 1;
+	for (n = 0; n < PROBES; n++, at = (at + 1) % REGISTRY_CLAIMS) {
+		c = &registry_claims(preload.registry)[at];
+		old = __atomic_load_n(&c->stamp, __ATOMIC_ACQUIRE);
+		if (old >> 32 != frozen.request &&
+		    __atomic_compare_exchange_n(&c->stamp, &old,
+						stamp + CLAIM_FILLING, 0,
+						__ATOMIC_ACQ_REL,
+						__ATOMIC_ACQUIRE)) {
+			for (i = 0; i < 5; i++)
+				c->what[i] = what[i];
+			c->pid = pid;
+			__atomic_store_n(&c->stamp, stamp + CLAIM_HELD,
+					 __ATOMIC_RELEASE);
+			return 1;
+		}
+		if (!await_filled(c, stamp))
+			return 1;
+		if (is_same(c, what))
+			return c->pid == pid;
+	}
+	return 1;
+}
