@@ -48,6 +48,10 @@ struct ckpt_record; /* being written */
  * checkpoint when the core asks for it: no need to check each call. */
 void ckpt_put(struct ckpt_record *out, const void *data, size_t length);
 
+/* Who saves the content of what several processes may have: 1: you, 0: another
+ * one. Once for each object and checkpoint. */
+int ckpt_claim(uint64_t dev, uint64_t ino);
+
 /* Ask the agent to take a copy of this file into the store. now != 0: its
  * content may change once the program runs. Returns the id of its IMAGE_FILE
  * record (> 0) or -errno. The same file twice gives the same id. */

@@ -3,8 +3,8 @@
  * pipe, saving: pipes and FIFOs. Kept: content (looked at by tee(); only when
  * the user may have no more pipes of that size it is taken out and put back),
  * capacity, packet mode, both ends, every description of each, in whichever
- * processes they are. Every process that can read the pipe saves its content:
- * it does not know of the others.
+ * processes they are. The first process that can read the pipe saves its
+ * content.
  */
 #define _GNU_SOURCE
 #include <asm/ioctls.h>
@@ -217,7 +217,8 @@ static int pipe_save(const struct ckpt_fd *fd, struct ckpt_record *out)
 		record.path_length = (uint32_t)sys_strlen(fd->target);
 	if (pipe_alone(fd, seen.ends))
 		record.flags |= PIPE_ALONE;
-	if (seen.first == fd->object && seen.reader >= 0) {
+	if (seen.first == fd->object && seen.reader >= 0 &&
+	    ckpt_claim(fd->st.dev, fd->st.ino)) {
 		/* One process at a time, by a description of our own: another
 		 * may be taking out and putting back. */
 		from = pipe_again(seen.reader, O_RDONLY);

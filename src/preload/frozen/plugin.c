@@ -109,6 +109,13 @@ int ckpt_refuse(int error, ...)
 	return error;
 }
 
+int ckpt_claim(uint64_t dev, uint64_t ino)
+{
+	const uint64_t what[5] = {CLAIM_PLUGIN, dev, ino};
+
+	return frozen_claim(what);
+}
+
 int ckpt_masked(const char *feature)
 {
 	return frozen_masked(feature);
