@@ -34,9 +34,12 @@ static _Noreturn void session(void)
 	}
 	pid = born();
 	if (pid == 0) {
-		pid = born();
-		if (pid == 0)
+		pid = getpid();
+		if (born() == 0) {
+			while (getppid() == pid)
+				;
 			member(5, OUTSIDE, me, me);
+		}
 		_exit(0);
 	}
 	reap(pid);
