@@ -7,6 +7,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <sched.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -387,6 +388,7 @@ void plan_run(struct ckpt_restore *r, const char *group_dir, int caps_keep)
 	uint64_t size = blob + plan_size(p) + STACK_SIZE + pages(buffers);
 	struct plan plan = {.r = r};
 	struct bare_plan *bare;
+	const stack_t none = {.ss_flags = SS_DISABLE};
 	bare_entry *entry;
 	char *scratch;
 	uint64_t hole;
@@ -446,6 +448,9 @@ void plan_run(struct ckpt_restore *r, const char *group_dir, int caps_keep)
 	if (mprotect(scratch, blob, PROT_READ | PROT_EXEC) < 0)
 		fail("the restorer cannot be made executable: %s",
 		     strerror(errno));
+	/* A thread that never had an alternate stack cannot get rid of ours by
+	 * rt_sigreturn(), and the sanitizers give us one. */
+	sigaltstack(&none, NULL);
 	entry = (bare_entry *)(uintptr_t)scratch;
 	entry(bare);
 	fail("the restorer has returned"); /* it never does */
