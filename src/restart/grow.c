@@ -26,11 +26,13 @@
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
+#include <sys/socket.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
+#include "restart/capsule.h"
 #include "restart/say.h"
 #include "restart/tree.h"
 
@@ -63,6 +65,20 @@ pid_t tree_fork(pid_t pid, int exit_signal)
 	return (pid_t)syscall(SYS_clone3, &args, sizeof(args));
 }
 
+/* By a signal of somebody's, as nobody ends who has not met the others: then
+ * they would wait for ever. */
+static void check_children(uint32_t now)
+{
+	siginfo_t info = {0};
+
+	if (waitid(P_ALL, 0, &info, WEXITED | WNOHANG | WNOWAIT | __WALL) < 0 ||
+	    !info.si_pid)
+		return;
+	if (__atomic_load_n(&grow.tree->meeting->gate, __ATOMIC_SEQ_CST) == now)
+		fail("process %d ended while it was being restarted",
+		     info.si_pid);
+}
+
 static void meet(void)
 {
 	struct tree_meeting *m = grow.tree->meeting;
@@ -78,7 +94,8 @@ static void meet(void)
 	}
 	while (__atomic_load_n(&m->gate, __ATOMIC_SEQ_CST) == now) {
 		syscall(SYS_futex, &m->gate, FUTEX_WAIT, now,
-			grow.idle ? &idle : NULL, NULL, 0);
+			&idle, NULL, 0);
+		check_children(now);
 		if (grow.idle)
 			grow.idle();
 	}
@@ -278,8 +295,19 @@ static void take_steps(struct tree_node *n)
 	await_dead(n);
 }
 
+/* ckpt_restart learns our pid as it sees it: the kernel translates. */
+static void say_hello(void)
+{
+	struct capsule_message message = {.type = CAPSULE_HELLO,
+					  .pid = getpid()};
+
+	send(say_report_fd(), &message, sizeof(message), MSG_NOSIGNAL);
+}
+
 static _Noreturn void live(struct tree_node *n)
 {
+	if (n->role == TREE_PROCESS)
+		say_hello();
 	grow.idle = NULL;
 	say_on_failure(NULL);
 	take_steps(n);

@@ -14,22 +14,12 @@
 #include <string.h>
 #include <sys/personality.h>
 #include <sys/prctl.h>
-#include <sys/socket.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include "restart/capsule.h"
 #include "restart/restore.h"
 #include "restart/say.h"
-
-/* ckpt_restart learns our pid as it sees it: the kernel translates. */
-static void say_hello(void)
-{
-	struct capsule_message message = {.type = CAPSULE_HELLO,
-					  .pid = getpid()};
-
-	send(say_report_fd(), &message, sizeof(message), MSG_NOSIGNAL);
-}
 
 static void write_number(const char *path, const char *what, const char *format,
 			 long value)
@@ -95,7 +85,6 @@ void process_restore(struct job *job, struct job_process *p,
 	 * there was none, a signal frame does not take it away. */
 	sigaltstack(&none, NULL);
 	prctl(PR_SET_DUMPABLE, 1);
-	say_hello();
 	images_wake(p);
 	descriptors_open(&r, job, p);
 	set_attributes(p);
