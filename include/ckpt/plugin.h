@@ -75,6 +75,24 @@ int ckpt_masked(const char *feature);
  * when there is no more. Zeroed. Part of the image like other memory. */
 void *ckpt_reserve(size_t length);
 
+/* For what no process owns. 1: nobody else of the computation has asked for
+ * this (a number, unique within the kind) in this checkpoint: save it. When
+ * in doubt 1 as well, so records may come twice. */
+int ckpt_claim(uint32_t kind, uint64_t what, uint64_t more);
+/* The process of that pid belongs to the computation. */
+int ckpt_is_member(int pid);
+/* When the computation, or this life of it, began: seconds, CLOCK_REALTIME. */
+int64_t ckpt_since(void);
+
+/* A System V segment, or a piece of it, where the process has it attached. */
+struct ckpt_attachment {
+	uint64_t offset, length;
+	int id;
+	int writable;
+};
+/* 1; 0: there are not so many. In capture(). */
+int ckpt_attached(uint32_t index, struct ckpt_attachment *attachment);
+
 struct ckpt_saver {
 	uint32_t kind; /* from kinds.def */
 	const char *name;
@@ -202,6 +220,10 @@ struct ckpt_restorer {
 	 * the leading thread, when all else is done, just before the jump to
 	 * the bare restorer; threads made later inherit what is set here. */
 	int (*process)(struct ckpt_restore *r, const void *body, size_t length);
+	/* The same, for what no process owns: in their ancestor, before any
+	 * exists, for each process's record; and when all exist, once. */
+	int (*before)(struct ckpt_restore *r, const void *body, size_t length);
+	void (*between)(struct ckpt_restore *r);
 	/* One line about the record for `ckpt_image show`. For kinds that are
 	 * no descriptor only body and length are there. */
 	void (*show)(const struct ckpt_object *object, char *line, size_t size);

@@ -131,6 +131,7 @@ static int lock_take(void)
 static void registry_new(struct registry_header *registry)
 {
 	registry->version = REGISTRY_VERSION;
+	registry->since = time(NULL);
 	/* A poke sent in an earlier life may still be pending in a restored
 	 * process: its number must not come again. */
 	registry->last_request = (uint32_t)time(NULL) & 0x3fffffff;

@@ -109,7 +109,8 @@ static json_t *area_json(const struct image_record *record, const void *body)
 {
 	static const char *const types[] = {"anonymous",   "file-private",
 					    "file-shared", "shared",
-					    "registry",	   "file-lost"};
+					    "registry",	   "file-lost",
+					    "sysv"};
 	static const struct name flags[] = {
 		{AREA_GROWSDOWN, "growsdown"},
 		{AREA_NORESERVE, "noreserve"},
@@ -127,6 +128,7 @@ static json_t *area_json(const struct image_record *record, const void *body)
 		{AREA_HEAP, "heap"},
 		{AREA_STACK, "stack"},
 		{AREA_DROPPABLE, "droppable"},
+		{AREA_READ_ONLY, "read-only"},
 	};
 	struct image_area a;
 	const char *rest;

@@ -162,6 +162,8 @@ enum image_area_type {
 	AREA_REGISTRY = 4,     /* ours: restored as the new registry */
 	AREA_FILE_LOST = 5,    /* private mapping of a file nobody can open any
 				* more: all its pages have blocks */
+	AREA_SYSV = 6,	       /* System V shared memory; some area of the
+				* segment, of some process, has its pages */
 };
 
 /* Bits of image_area.flags, from smaps' VmFlags; the two letters as there. */
@@ -182,6 +184,7 @@ enum image_area_flags {
 	AREA_HEAP = 1 << 13,	   /* [heap] */
 	AREA_STACK = 1 << 14,	   /* [stack] */
 	AREA_DROPPABLE = 1 << 15,  /* dp */
+	AREA_READ_ONLY = 1 << 16,  /* AREA_SYSV: attached with SHM_RDONLY */
 };
 
 struct image_area {
@@ -191,7 +194,8 @@ struct image_area {
 	uint32_t type;	     /* enum image_area_type */
 	uint32_t flags;	     /* enum image_area_flags */
 	uint32_t file;	     /* id of an IMAGE_FILE record, 0: none. For
-			      * AREA_ANON_SHARED the id of the object */
+			      * AREA_ANON_SHARED the id of the object, for
+			      * AREA_SYSV that of the segment */
 	uint32_t pkey;
 	uint32_t hugetlb_shift;
 	uint64_t object_size;  /* AREA_ANON_SHARED: size of the object */

@@ -144,7 +144,9 @@ static void take_object(struct job_process *p, uint32_t kind, const void *body,
 static void take_state(struct job_process *p, uint32_t kind, const void *body,
 		       size_t length)
 {
-	if (!kinds_restorer(kind) || !kinds_restorer(kind)->process)
+	const struct ckpt_restorer *restorer = kinds_restorer(kind);
+
+	if (!restorer || (!restorer->process && !restorer->before))
 		return; /* for people, or the library's own */
 	p->states = grow(p->states, p->state_count, sizeof(*p->states));
 	p->states[p->state_count++] = (struct job_state){kind, body, length};
@@ -319,6 +321,7 @@ static void link_areas(struct job_process *p)
 		case AREA_ANON:
 		case AREA_FILE_LOST:
 		case AREA_REGISTRY:
+		case AREA_SYSV:
 			break;
 		default:
 			damaged(p, "a mapping of unknown type");

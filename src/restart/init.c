@@ -396,8 +396,10 @@ void init_main(struct job *job, enum capsule_kind kind, int has_time,
 	make_group_dir();
 	steer_ids();
 	agent_start();
+	ground_make(job);
 	commons_make(job);
 	tree_grow(job, init.group_dir, kind != CAPSULE_USER, hear_early);
+	ground_leave(job);
 	init.root = job_root(job)->process->pid;
 	tell(CAPSULE_STARTED, 0, init.root);
 	signals = fcntl(signals, F_DUPFD_CLOEXEC, 10);

@@ -72,7 +72,7 @@ struct job_object {
 	size_t member_count;	     /* one a process; the first is the origin */
 };
 
-/* A record of a kind that is no descriptor, for its process() hook. */
+/* A record of a kind that is no descriptor, for its hooks. */
 struct job_state {
 	uint32_t kind;
 	const void *body;
@@ -171,6 +171,11 @@ void commons_make(struct job *job);
 int commons_has_terminal(const struct job *job, int32_t session);
 /* In the leader of a session, before it makes any process. */
 void commons_lead_session(struct job *job);
+
+/* ground.c: what no process owns, in init: before it makes any process, and
+ * when all are there. */
+void ground_make(struct job *job);
+void ground_leave(struct job *job);
 
 /* check.c: can this machine take it? */
 void check_machine(struct job *job);

@@ -58,3 +58,13 @@ const char *kinds_name(uint32_t kind)
 {
 	return kinds_known(kind) ? kinds[find(kind)].name : "object";
 }
+
+size_t kinds_count(void)
+{
+	return sizeof(kinds) / sizeof(*kinds);
+}
+
+const struct ckpt_restorer *kinds_at(size_t index)
+{
+	return kinds[index].restorer;
+}

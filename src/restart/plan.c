@@ -13,6 +13,7 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/rseq.h>
+#include <sys/shm.h>
 #include <unistd.h>
 
 #include "restart/files.h"
@@ -31,6 +32,7 @@ struct plan {
 	struct ckpt_restore *r;
 	char *at, *end; /* the free rest of the scratch range */
 	struct bare_plan *bare;
+	char *segments; /* room for the next one of them, see attach() */
 	int32_t *close_fds;
 	/* Open for mapping, one a file and access. */
 	struct opened {
@@ -190,6 +192,49 @@ static int open_mapped(struct plan *plan, const struct job_file *file,
 	return fd;
 }
 
+/* How much room a segment takes; 0: there is none any more. */
+static uint64_t segment_size(const struct image_area *area)
+{
+	struct shmid_ds ds;
+
+	if (shmctl((int)area->file, IPC_STAT, &ds) < 0)
+		return 0;
+	return pages(ds.shm_segsz);
+}
+
+static uint64_t segments_size(const struct job_process *p)
+{
+	uint64_t size = 0;
+	size_t i;
+
+	for (i = 0; i < p->area_count; i++)
+		if (p->areas[i].record->type == AREA_SYSV)
+			size += segment_size(p->areas[i].record);
+	return size;
+}
+
+/* The segment whole, in the scratch range: where it has to be may be taken
+ * yet, and maybe only a piece of it is left. Returns where the piece is. */
+static uint64_t attach(struct plan *plan, const struct image_area *area)
+{
+	uint64_t size = segment_size(area);
+	int flags = SHM_REMAP;
+	void *at = plan->segments;
+
+	if (area->offset + (area->end - area->start) > size)
+		fail("shared memory segment %d is not in the checkpoint, or smaller",
+		     (int)area->file);
+	if (area->flags & AREA_READ_ONLY)
+		flags |= SHM_RDONLY;
+	if (area->prot & PROT_EXEC)
+		flags |= SHM_EXEC;
+	if (shmat((int)area->file, at, flags) != at)
+		fail("shared memory segment %d cannot be attached: %s",
+		     (int)area->file, strerror(errno));
+	plan->segments += size;
+	return (uint64_t)(uintptr_t)at + area->offset;
+}
+
 static uint32_t area_flags(const struct image_area *area)
 {
 	uint32_t flags = 0;
@@ -246,6 +291,10 @@ static void plan_area(struct plan *plan, const struct job_area *area,
 		out->flags |= BARE_SHARED;
 		/* The memory is there from the start: it takes nothing. */
 		out->flags &= ~(uint32_t)BARE_HUGETLB;
+		break;
+	case AREA_SYSV:
+		out->offset = attach(plan, record);
+		out->flags = BARE_SHARED | BARE_MOVE;
 		break;
 	default: /* AREA_ANON, AREA_FILE_LOST */
 		out->offset = 0;
@@ -370,8 +419,11 @@ static void set_states(struct ckpt_restore *r)
 	for (i = 0; i < p->state_count; i++) {
 		const struct job_state *state = &p->states[i];
 
-		ret = kinds_restorer(state->kind)
-			      ->process(r, state->body, state->length);
+		const struct ckpt_restorer *kind = kinds_restorer(state->kind);
+
+		ret = kind->process ? kind->process(r, state->body,
+						    state->length)
+				    : 0;
 		if (ret < 0)
 			fail("the program's %s cannot be restored: %s",
 			     kinds_name(state->kind), strerror(-ret));
@@ -385,7 +437,8 @@ void plan_run(struct ckpt_restore *r, const char *group_dir, int caps_keep)
 	uint64_t blob = pages((uint64_t)(restore_blob_end - restore_blob));
 	uint32_t threads = fill_threads(p);
 	uint64_t buffers = pages(p->area_count) + threads * BARE_THREAD_BUFFER;
-	uint64_t size = blob + plan_size(p) + STACK_SIZE + pages(buffers);
+	uint64_t size = blob + plan_size(p) + STACK_SIZE + pages(buffers) +
+			segments_size(p);
 	struct plan plan = {.r = r};
 	struct bare_plan *bare;
 	const stack_t none = {.ss_flags = SS_DISABLE};
@@ -411,6 +464,7 @@ void plan_run(struct ckpt_restore *r, const char *group_dir, int caps_keep)
 	bare->stack_top = hole + blob + plan_size(p) + STACK_SIZE;
 	bare->buffers = bare->stack_top;
 	bare->buffers_length = pages(buffers);
+	plan.segments = (char *)(uintptr_t)bare->buffers + bare->buffers_length;
 	plan.close_fds = take(&plan, (2 * p->area_count + 4) *
 					     sizeof(*plan.close_fds));
 	bare->close_fds = plan.close_fds;

@@ -31,7 +31,8 @@ enum bare_area_flags {
 	BARE_HUGETLB = 4, /* hugetlb_shift */
 	BARE_SHARED = 8,  /* MAP_SHARED; else MAP_PRIVATE */
 	BARE_PLACEHOLDER = 16, /* PROT_NONE, no reserve: filled later */
-	BARE_ATTACH = 32, /* shared: filled by another area of the object */
+	BARE_MOVE = 32, /* it stands in the scratch range, at `offset`: what
+			 * is no file cannot be mapped a second time */
 };
 
 struct bare_area {

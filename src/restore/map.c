@@ -3,6 +3,7 @@
  * Memory areas: first mapped so that their pages can be filled in, afterwards
  * given what they had. Nothing is ever mapped over something else.
  */
+#define _GNU_SOURCE
 #include <errno.h>
 #include <linux/prctl.h>
 #include <sys/mman.h>
@@ -164,6 +165,17 @@ static long map_as(const struct bare_area *a, uint32_t prot, int flags)
 			a->fd, a->fd < 0 ? 0 : a->offset);
 }
 
+/* It has been made with all the protection that it can ever have. */
+static void move_area(struct bare *b, const struct bare_area *a)
+{
+	uint64_t length = a->end - a->start;
+	long ret = SYS_CALL(SYS_mremap, a->offset, length, length,
+			    MREMAP_MAYMOVE | MREMAP_FIXED, a->start);
+
+	if (ret < 0 && ret >= -4095)
+		bare_fail(b, "moving memory to", a->start, ret);
+}
+
 static void map_area(struct bare *b, uint64_t area)
 {
 	const struct bare_area *a = &b->plan->areas[area];
@@ -172,6 +184,10 @@ static void map_area(struct bare *b, uint64_t area)
 	int flags = map_flags(a);
 	long ret;
 
+	if (a->flags & BARE_MOVE) {
+		move_area(b, a);
+		return;
+	}
 	if (b->marks[area])
 		first |= PROT_READ | PROT_WRITE;
 	ret = map_as(a, first, flags);
@@ -266,7 +282,7 @@ static void finish_area(struct bare *b, uint64_t area)
 	if (a->pkey)
 		ret = SYS_CALL(SYS_pkey_mprotect, at(a->start), length,
 			       a->prot, a->pkey);
-	if ((a->pkey && ret < 0) || b->marks[area])
+	if ((a->pkey && ret < 0) || b->marks[area] || a->flags & BARE_MOVE)
 		ret = sys_mprotect(at(a->start), length, (int)a->prot);
 	if (ret < 0)
 		bare_fail(b, "protecting memory at", a->start, ret);

@@ -87,6 +87,7 @@ struct registry_header {
 	uint32_t last_request;
 	uint32_t pad;
 	char generation_dir[1024]; /* absolute; empty: nothing under way */
+	int64_t since; /* when it was made: seconds, CLOCK_REALTIME */
 };
 _Static_assert(sizeof(struct registry_header) <= REGISTRY_HEADER, "one page");
 

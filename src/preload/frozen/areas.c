@@ -75,6 +75,14 @@ static int is_deleted(const struct frozen_area *a)
 	return procfs_deleted(a->path, length) != length;
 }
 
+static int is_sysv(const char *path)
+{
+	size_t length = sys_strlen(path);
+
+	return sys_starts(path, "/SYSV") &&
+	       procfs_deleted(path, length) != length;
+}
+
 /* By its name alone; areas_files() looks at those of files again. */
 static int classify(struct frozen_area *a)
 {
@@ -96,8 +104,11 @@ static int classify(struct frozen_area *a)
 	if (is_named(a, "/[aio]"))
 		return refuse(a, "a program that uses kernel AIO (io_setup) "
 				 "cannot be saved");
-	if (is_named(a, "/SYSV") && is_deleted(a))
-		return refuse(a, "System V shared memory cannot be saved");
+	if (is_sysv(a->path)) {
+		a->type = AREA_SYSV;
+		a->file = (uint32_t)a->ino; /* the kernel puts its id there */
+		return 0;
+	}
 	if (*a->path != '/')
 		return refuse(a, "memory of this kind cannot be saved");
 	if (is_named(a, "/anon_hugepage") && is_deleted(a)) {
@@ -202,6 +213,32 @@ static int close_lines(struct lines *l, const char *path, int ret)
 	return ret;
 }
 
+/* They grow at the end of the scratch range. */
+static void learn_attached(const struct maps_line *line)
+{
+	struct attached *a = frozen_alloc(sizeof(*a));
+
+	if (!a)
+		return;
+	a->what = (struct ckpt_attachment){
+		.offset = line->offset,
+		.length = line->end - line->start,
+		.id = (int)line->ino,
+		.writable = !!(line->prot & PROT_WRITE),
+	};
+	if (!frozen.attached)
+		frozen.attached = a;
+	frozen.attached_count++;
+}
+
+int ckpt_attached(uint32_t index, struct ckpt_attachment *attachment)
+{
+	if (index >= frozen.attached_count)
+		return 0;
+	*attachment = frozen.attached[index].what;
+	return 1;
+}
+
 int areas_vdso(void)
 {
 	static const char path[] = "/proc/thread-self/maps";
@@ -216,11 +253,15 @@ int areas_vdso(void)
 	if (!preload_rebirth.life)
 		frozen_vdso = (struct frozen_vdso){0};
 	while ((text = lines_next(&l, NULL)) != NULL) {
-		if (!preload_rebirth.life && maps_parse(text, &line) == 0)
-			learn_vdso(&line);
 		frozen.line_count++;
+		if (maps_parse(text, &line) < 0)
+			continue;
+		if (!preload_rebirth.life)
+			learn_vdso(&line);
+		if (is_sysv(line.path))
+			learn_attached(&line);
 	}
-	return close_lines(&l, path, 0);
+	return close_lines(&l, path, frozen.error);
 }
 
 /* All that is ours has been mapped: from here on nothing may be. */
@@ -506,12 +547,33 @@ static int find_object(struct frozen_area *a)
  * cannot be read is not promised to anybody. */
 static void claim(struct frozen_area *a)
 {
+	/* Segments and objects count inodes separately. */
 	const uint64_t what[5] = {
-		CLAIM_AREA, a->dev, a->ino, a->offset, a->end - a->start,
+		CLAIM_AREA + ((uint64_t)a->type << 8), a->dev, a->ino,
+		a->offset, a->end - a->start,
 	};
 
 	if (a->prot & PROT_READ)
 		a->elsewhere = !frozen_claim(what);
+}
+
+/* Whether it was attached read-only is told by what it might become. Then
+ * somebody else has its pages: see plugins/sysv. */
+static void find_segment(struct frozen_area *a)
+{
+	uint64_t length = a->end - a->start;
+	int more = (int)a->prot | PROT_READ | PROT_WRITE;
+
+	if (!(a->prot & PROT_WRITE)) {
+		if (sys_mprotect((void *)a->start, length, more) < 0)
+			a->flags |= AREA_READ_ONLY;
+		else
+			sys_mprotect((void *)a->start, length, (int)a->prot);
+	}
+	if (a->flags & AREA_READ_ONLY)
+		a->elsewhere = 1;
+	else
+		claim(a);
 }
 
 int areas_files(void)
@@ -526,6 +588,8 @@ int areas_files(void)
 			ret = find_file(a);
 		if (ret == 0 && a->type == AREA_ANON_SHARED)
 			ret = find_object(a);
+		if (ret == 0 && a->type == AREA_SYSV)
+			find_segment(a);
 	}
 	for (i = 0; i < frozen.area_count && ret == 0; i++) {
 		struct frozen_area *a = &frozen.areas[i];

@@ -76,3 +76,35 @@ int frozen_claim(const uint64_t what[5])
 	}
 	return 1;
 }
+
+int ckpt_claim(uint32_t kind, uint64_t what, uint64_t more)
+{
+	const uint64_t all[5] = {CLAIM_PLUGIN, kind, what, more};
+
+	return frozen_claim(all);
+}
+
+#define NEAR 64u /* how far a slot may be from its place */
+
+int ckpt_is_member(int pid)
+{
+	const struct registry_slot *slots, *slot;
+	uint32_t i;
+
+	if (pid <= 0 || !preload.registry)
+		return 0;
+	slots = registry_slots(preload.registry);
+	for (i = 0; i < NEAR; i++) {
+		slot = &slots[((uint32_t)pid + i) % REGISTRY_SLOTS];
+		if (__atomic_load_n(&slot->state, __ATOMIC_ACQUIRE) !=
+			    SLOT_FREE &&
+		    __atomic_load_n(&slot->pid, __ATOMIC_RELAXED) == pid)
+			return 1;
+	}
+	return 0;
+}
+
+int64_t ckpt_since(void)
+{
+	return preload.registry ? preload.registry->since : INT64_MAX;
+}

@@ -113,6 +113,10 @@ struct frozen {
 	uint32_t *fd_flags;	/* FD_CLOEXEC of each */
 	uint32_t *fd_leader;	/* the first one of the same description */
 	uint32_t fd_count;
+	struct attached {
+		_Alignas(16) struct ckpt_attachment what;
+	} *attached;		/* when the checkpoint began */
+	uint32_t attached_count;
 	uint32_t exe_file;
 	uint32_t stored_file;	/* that ckpt_store_file() gave last */
 	int can_scan;		/* PAGEMAP_SCAN works */

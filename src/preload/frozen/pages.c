@@ -395,7 +395,8 @@ static int open_object(const struct frozen_area *a)
 {
 	char path[80];
 	struct sys_text t;
-	int of = fds_find(a->dev, a->ino);
+	/* The inode of a segment says nothing: others may have the same. */
+	int of = a->type == AREA_SYSV ? -1 : fds_find(a->dev, a->ino);
 
 	sys_text_open(&t, path, sizeof(path));
 	if (of >= 0) {
@@ -502,7 +503,7 @@ int pages_copy(struct frozen_area *area)
 	int ret, pagemap;
 	long at;
 
-	if (area->type == AREA_ANON_SHARED) {
+	if (area->type == AREA_ANON_SHARED || area->type == AREA_SYSV) {
 		ret = each_shared(&r, copy_run);
 	} else {
 		pagemap = pages_open();
@@ -538,6 +539,7 @@ static int runs_of(int pagemap, struct runs *r)
 		add_run(r, a->start, a->end);
 		return 0;
 	case AREA_ANON_SHARED:
+	case AREA_SYSV:
 		return a->copied ? each_private(pagemap, r, add_run)
 				 : each_shared(r, add_run);
 	case AREA_ANON:

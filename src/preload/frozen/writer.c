@@ -94,7 +94,7 @@ static int copy_shared(void)
 		struct frozen_area *a = &frozen.areas[i];
 
 		if (a->elsewhere ||
-		    (a->type != AREA_ANON_SHARED &&
+		    (a->type != AREA_ANON_SHARED && a->type != AREA_SYSV &&
 		     (a->type == AREA_REGISTRY || !(a->flags & AREA_HUGETLB))))
 			continue;
 		ret = pages_copy(a);
@@ -104,6 +104,19 @@ static int copy_shared(void)
 					   frozen_strerror(ret), NULL);
 	}
 	return 0;
+}
+
+/* The program must not see segments attached once more while we write. */
+static void detach_segments(void)
+{
+	uint32_t i;
+
+	for (i = 0; i < frozen.area_count; i++) {
+		const struct frozen_area *a = &frozen.areas[i];
+
+		if (a->type == AREA_SYSV && !a->readable_copy)
+			sys_munmap((void *)a->start, a->end - a->start);
+	}
 }
 
 static int add_areas(void)
@@ -142,6 +155,7 @@ static int prepare(void)
 	}
 	if (ret < 0 || (ret = copy_shared()) < 0)
 		return ret;
+	detach_segments();
 	close_others();
 	give_verdict(VERDICT_READY);
 	settle();
