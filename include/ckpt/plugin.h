@@ -49,7 +49,8 @@ struct ckpt_record; /* being written */
 void ckpt_put(struct ckpt_record *out, const void *data, size_t length);
 
 /* Who saves the content of what several processes may have: 1: you, 0: another
- * one. Once for each object and checkpoint. */
+ * one. Once for each object and checkpoint; in doubt 1, so it may be saved
+ * twice. What has no device needs a number that is none. */
 int ckpt_claim(uint64_t dev, uint64_t ino);
 
 /* Ask the agent to take a copy of this file into the store. now != 0: its
@@ -75,10 +76,6 @@ int ckpt_masked(const char *feature);
  * when there is no more. Zeroed. Part of the image like other memory. */
 void *ckpt_reserve(size_t length);
 
-/* For what no process owns. 1: nobody else of the computation has asked for
- * this (a number, unique within the kind) in this checkpoint: save it. When
- * in doubt 1 as well, so records may come twice. */
-int ckpt_claim(uint32_t kind, uint64_t what, uint64_t more);
 /* The process of that pid belongs to the computation. */
 int ckpt_is_member(int pid);
 /* When the computation, or this life of it, began: seconds, CLOCK_REALTIME. */

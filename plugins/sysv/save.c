@@ -96,7 +96,7 @@ static int sysv_claim(uint32_t type, int id)
 	if (SYS_CALL(SYS_newfstatat, AT_FDCWD, "/proc/thread-self/ns/ipc", &st,
 		     0) == 0)
 		space = st.st_ino;
-	return ckpt_claim(78, space, (uint64_t)type << 32 | (uint32_t)id);
+	return ckpt_claim(~space, (uint64_t)type << 32 | (uint32_t)id);
 }
 
 static void sysv_fill(struct sysv_object *o, const struct ipc_perm *p)

@@ -113,11 +113,6 @@ int ckpt_masked(const char *feature)
 }
 
 /* Alone, and without System V objects: the kind's story has those. */
-int ckpt_claim(uint32_t kind, uint64_t what, uint64_t more)
-{
-	return kind && (what || more);
-}
-
 int ckpt_is_member(int pid)
 {
 	return pid == getpid();

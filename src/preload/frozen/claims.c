@@ -77,13 +77,6 @@ int frozen_claim(const uint64_t what[5])
 	return 1;
 }
 
-int ckpt_claim(uint32_t kind, uint64_t what, uint64_t more)
-{
-	const uint64_t all[5] = {CLAIM_PLUGIN, kind, what, more};
-
-	return frozen_claim(all);
-}
-
 #define NEAR 64u /* how far a slot may be from its place */
 
 int ckpt_is_member(int pid)

@@ -192,7 +192,7 @@ int plugins_revive(const char **what);
 /* ---- claims.c ---- */
 enum frozen_claim_kind {
 	CLAIM_AREA = 1, /* dev, ino, offset, length of shared memory */
-	CLAIM_PLUGIN,	/* kind, and what ckpt_claim() was given */
+	CLAIM_PLUGIN,	/* what ckpt_claim() was given */
 };
 /* 1: nobody else of the computation has asked for this in this checkpoint, or
  * it cannot be told; save it. */
