@@ -66,7 +66,8 @@ build_in() {
 	}
 }
 
-build_steps() {
+# A subshell: where we stand is our own business.
+build_steps() (
 	local folder=$1
 
 	shift
@@ -80,5 +81,4 @@ build_steps() {
 		echo "$*" >.options
 	fi
 	make -j"$(nproc)" || return
-	cd - >/dev/null || return
-}
+)
