@@ -8,7 +8,6 @@
 #include <sched.h>
 #include <sys/ipc.h>
 #include <sys/mman.h>
-#include <sys/shm.h>
 #include <sys/syscall.h>
 
 static volatile int unshared, finish;
@@ -33,7 +32,6 @@ int main(int argc, char **argv)
 	const char *what = argc > 1 ? argv[1] : "";
 	aio_context_t aio = 0;
 	pthread_t thread;
-	void *memory = NULL;
 	int fd = -1;
 
 	if (!strcmp(what, "io_uring")) {
@@ -49,13 +47,6 @@ int main(int argc, char **argv)
 	} else if (!strcmp(what, "aio")) {
 		if (syscall(SYS_io_setup, 8, &aio))
 			return skip(what);
-	} else if (!strcmp(what, "sysv")) {
-		int id = shmget(IPC_PRIVATE, 8192, IPC_CREAT | 0600);
-
-		if (id < 0)
-			return skip(what);
-		memory = shmat(id, NULL, 0);
-		shmctl(id, IPC_RMID, NULL);
 	} else if (!strcmp(what, "own-table")) {
 		check(pthread_create(&thread, NULL, own_table, NULL) == 0);
 		while (!unshared)
@@ -68,8 +59,6 @@ int main(int argc, char **argv)
 	story_ready();
 	if (fd >= 0)
 		close(fd);
-	if (memory)
-		shmdt(memory);
 	if (aio)
 		syscall(SYS_io_destroy, aio);
 	if (unshared) {

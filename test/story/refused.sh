@@ -13,7 +13,6 @@ refuses() { # thing, what is said
 }
 
 refuses aio 'aio|AIO'
-refuses sysv 'System V'
 refuses own-table 'own descriptors'
 # Where an ordinary user may not have them, the program ends at once.
 if [ "$(cat /proc/sys/kernel/io_uring_disabled 2>/dev/null)" = 0 ]; then
