@@ -333,11 +333,15 @@ static inline int tty_put_back(int master, int slave,
 			       const struct termios2 *real, int packet,
 			       const struct tty_content *c)
 {
+	/* Others who save it at this moment should not see that. Less than a
+	 * queue full never blocks. */
+	int full = c->input_length + c->mark_count >= TTY_QUEUE;
 	long flags = sys_fcntl(master, F_GETFL, 0);
 	struct termios2 calm;
 	int ret = 0, error;
 
-	sys_fcntl(master, F_SETFL, (unsigned long)flags | O_NONBLOCK);
+	if (full)
+		sys_fcntl(master, F_SETFL, (unsigned long)flags | O_NONBLOCK);
 	if (slave >= 0) {
 		tty_calm(real, &calm);
 		sys_ioctl(master, TCSETS2, &calm);
@@ -350,7 +354,8 @@ static inline int tty_put_back(int master, int slave,
 	sys_ioctl(master, TCSETS2, (void *)real);
 	if (packet)
 		tty_put_packet(master, slave, real, c);
-	sys_fcntl(master, F_SETFL, (unsigned long)flags);
+	if (full)
+		sys_fcntl(master, F_SETFL, (unsigned long)flags);
 	return ret;
 }
 

@@ -20,6 +20,7 @@ enum tty_flags {
 	TTY_STOPPED = 512,     /* output stopped by ^S */
 	TTY_STOPPED_OFF = 1024, /* output stopped by tcflow() */
 	TTY_UNSEEN = 2048,     /* unread content could not be looked at */
+	TTY_ELSEWHERE = 4096,  /* another process saves the pair's state */
 };
 
 /* Of one side of a terminal. A master's holds what both sides have in common,

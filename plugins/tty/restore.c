@@ -61,6 +61,21 @@ static int tty_view(const struct ckpt_object *object, struct tty_view *view)
 	return 0;
 }
 
+/* Of those who have written a record of the master, one knows the pair. */
+static int tty_view_pair(struct ckpt_restore *r,
+			 const struct ckpt_object *object,
+			 struct tty_view *view)
+{
+	const struct ckpt_object *record;
+	size_t i;
+
+	for (i = 0; (record = ckpt_object_record(r, object, i)); i++)
+		if (tty_view(record, view) == 0 &&
+		    !(view->record->flags & TTY_ELSEWHERE))
+			return 0;
+	return tty_view(object, view);
+}
+
 static int tty_settings(const struct tty_record *record,
 			struct termios2 *termios)
 {
@@ -195,13 +210,17 @@ static void tty_set_size(int fd, const struct tty_record *record)
 }
 
 static int tty_open_master(struct ckpt_restore *r,
-			   const struct ckpt_object *object,
-			   const struct tty_view *view)
+			   const struct ckpt_object *object)
 {
-	const struct tty_record *record = view->record;
-	int fd = tty_numbered_master(record->number);
-	int slave = -1, unlocked = 0, ret = 0;
+	const struct tty_record *record;
+	struct tty_view view;
+	int slave = -1, unlocked = 0;
+	int ret = tty_view_pair(r, object, &view), fd;
 
+	if (ret < 0)
+		return ret;
+	record = view.record;
+	fd = tty_numbered_master(record->number);
 	if (fd == -EBUSY) {
 		fd = tty_new_master();
 		ckpt_report(r, "%s: /dev/pts/%d is in use here, the program's terminal has another number",
@@ -216,7 +235,7 @@ static int tty_open_master(struct ckpt_restore *r,
 	    (record->flags & (TTY_CLOSED | TTY_STOPPED | TTY_STOPPED_OFF)) ||
 	    record->packet_status)
 		slave = tty_peer(fd, O_RDWR | O_NONBLOCK);
-	ret = tty_fill(fd, slave, view);
+	ret = tty_fill(fd, slave, &view);
 	if (ret < 0 || (record->flags & TTY_UNSEEN))
 		ckpt_report(r, "%s: not all that waited in the terminal has been kept",
 			    object->label);
@@ -232,13 +251,11 @@ static int tty_open_master(struct ckpt_restore *r,
 static int tty_made_master(struct ckpt_restore *r,
 			   const struct ckpt_object *master)
 {
-	struct tty_view view;
 	int fd = ckpt_object_fd(r, master->id), ret;
 
 	if (fd >= 0)
 		return fd;
-	ret = tty_view(master, &view);
-	fd = ret < 0 ? ret : tty_open_master(r, master, &view);
+	fd = tty_open_master(r, master);
 	if (fd < 0)
 		return fd;
 	ret = ckpt_adopt(r, master->id, fd);
@@ -358,7 +375,7 @@ static int tty_open(struct ckpt_restore *r, const struct ckpt_object *object)
 	if (ret < 0)
 		return ret;
 	if (view.record->flags & TTY_MASTER)
-		return tty_open_master(r, object, &view);
+		return tty_open_master(r, object);
 	if (view.record->flags & TTY_HUNG_UP)
 		return tty_open_hung_up(flags);
 	master = tty_master(r, view.record);

@@ -156,11 +156,89 @@ static void tty_name(struct tty_record *record)
 	record->ino = st.stx_ino;
 }
 
-/* Nobody has ever opened the other side: to do so would be seen, once it is
- * closed again. What this process has not open, and what controls no session,
- * might be open in another one: -1. */
-static int tty_slave_is_open(const struct tty_record *record)
+struct tty_entry { /* of getdents64() */
+	uint64_t ino;
+	int64_t offset;
+	uint16_t length;
+	uint8_t type;
+	char name[];
+};
+
+/* Calls look() for every name in the folder that is a number, until it says
+ * that it has found something. */
+static int tty_each_number(const char *path, char *buffer, long size,
+			   int (*look)(const struct tty_record *record,
+				       const char *path, uint64_t number),
+			   const struct tty_record *record)
 {
+	long folder = sys_openat(AT_FDCWD, path,
+				 O_RDONLY | O_DIRECTORY | O_CLOEXEC, 0);
+	long n = 0, at;
+	int found = 0;
+
+	while (folder >= 0 && !found &&
+	       (n = SYS_CALL(SYS_getdents64, folder, buffer, size)) > 0)
+		for (at = 0; at < n && !found;) {
+			const struct tty_entry *entry =
+				(const void *)(buffer + at);
+			const char *name = entry->name;
+
+			at += entry->length;
+			if (*name >= '0' && *name <= '9')
+				found = look(record, path,
+					     sys_number(&name, 10));
+		}
+	if (folder >= 0)
+		sys_close((int)folder);
+	return found;
+}
+
+static void tty_path(char *path, size_t size, const char *folder,
+		     uint64_t number, const char *rest)
+{
+	struct sys_text text;
+
+	sys_text_open(&text, path, size);
+	sys_text_put(&text, folder);
+	sys_text_put(&text, "/");
+	sys_text_number(&text, number, 10);
+	sys_text_put(&text, rest);
+}
+
+static int tty_look_fd(const struct tty_record *record, const char *folder,
+		       uint64_t number)
+{
+	char path[80], target[32];
+	struct statx st;
+	long n;
+
+	tty_path(path, sizeof(path), folder, number, "");
+	n = sys_readlinkat(AT_FDCWD, path, target, sizeof(target) - 1);
+	if (n <= 0)
+		return 0;
+	target[n] = 0;
+	return sys_starts(target, "/dev/pts/") &&
+	       SYS_CALL(SYS_statx, AT_FDCWD, path, 0, STATX_INO, &st) == 0 &&
+	       st.stx_ino == record->ino &&
+	       st.stx_rdev_minor == ((uint32_t)record->number & 0xfffff);
+}
+
+static int tty_look_process(const struct tty_record *record, const char *folder,
+			    uint64_t number)
+{
+	static char buffer[4096] __attribute__((aligned(8)));
+	char path[48];
+
+	tty_path(path, sizeof(path), folder, number, "/fd");
+	return tty_each_number(path, buffer, sizeof(buffer), tty_look_fd,
+			       record);
+}
+
+/* Has anybody the other side open, or had it? Were it opened now for the
+ * first time, the master would see that it is closed again. */
+static int tty_slave_was_open(const struct tty_record *record)
+{
+	static char buffer[4096] __attribute__((aligned(8)));
 	size_t i;
 
 	if (record->flags & TTY_CLOSED || record->session > 0)
@@ -172,11 +250,12 @@ static int tty_slave_is_open(const struct tty_record *record)
 		    (fd->st.mode & S_IFMT) == S_IFCHR)
 			return 1;
 	}
-	return record->flags & TTY_LOCKED ? 0 : -1;
+	return record->ino &&
+	       tty_each_number("/proc", buffer, sizeof(buffer),
+			       tty_look_process, record);
 }
 
-/* A process that has the other side, and whose master it is too. Several may
- * hold the master, and all save it: one after the other. */
+/* Several may hold the master, and a claim is granted in doubt. */
 static long tty_lock(int slave)
 {
 	struct flock lock = {
@@ -237,22 +316,27 @@ static void tty_look_master(const struct ckpt_fd *fd, struct tty_record *record)
 		       ((uint64_t)record->number & 0xfff00) << 12;
 	tty_name(record);
 	tty_settings(fd->fd, record);
+	/* What follows changes, for moments, what another one would see. */
+	if (record->ino && !ckpt_claim(record->dev, record->ino)) {
+		record->flags |= TTY_ELSEWHERE;
+		return;
+	}
 	if (sys_ioctl(fd->fd, TIOCGPTLCK, &number) == 0 && number)
 		record->flags |= TTY_LOCKED;
 	if (sys_ioctl(fd->fd, TIOCGPKT, &number) == 0 && number)
 		record->flags |= TTY_PACKET;
 	if (tty_poll(fd->fd, 0, 0) & POLLHUP)
 		record->flags |= TTY_CLOSED;
-	open = tty_slave_is_open(record);
+	open = tty_slave_was_open(record);
 	number = 0;
-	if (open > 0 && (record->flags & TTY_LOCKED))
+	if (open && (record->flags & TTY_LOCKED))
 		sys_ioctl(fd->fd, TIOCSPTLCK, &number);
-	if (open > 0)
+	if (open)
 		slave = sys_ioctl(fd->fd, TIOCGPTPEER,
 				  (void *)(long)(O_RDWR | O_NOCTTY |
 						 O_NONBLOCK | O_CLOEXEC));
 	number = 1;
-	if (open > 0 && (record->flags & TTY_LOCKED))
+	if (open && (record->flags & TTY_LOCKED))
 		sys_ioctl(fd->fd, TIOCSPTLCK, &number);
 	if (slave >= 0) {
 		tty_content(fd, record, (int)slave);

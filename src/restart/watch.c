@@ -20,6 +20,7 @@
 #include <unistd.h>
 
 #include "restart/say.h"
+#include "restart/terminal.h"
 
 #define LAST_WORD_MS 5000 /* for the coordinator, when the program has ended */
 
@@ -54,6 +55,7 @@ void watch_decide_place(struct job *job)
 
 	job->tty = open("/dev/tty", O_RDWR | O_CLOEXEC);
 	job->foreground = job->tty >= 0 && tcgetpgrp(job->tty) == getpgrp();
+	terminal_keep(job->tty);
 	/* A session of its own would cost it our terminal, which cannot be
 	 * given away: if it had one from outside, it shares ours. */
 	job->own_session = (flags & IMAGE_SESSION_LEADER) &&
@@ -73,6 +75,13 @@ static void terminal_take(void)
 {
 	if (watch.job->own_group && watch.job->foreground && watch.job->tty >= 0)
 		tcsetpgrp(watch.job->tty, getpgrp()); /* SIGTTOU is blocked */
+}
+
+/* For good. */
+static void terminal_return(void)
+{
+	terminal_take();
+	terminal_put_back();
 }
 
 static void terminal_give(void)
@@ -127,7 +136,7 @@ static void interrupted(int signal_number)
 	if (signal_number != SIGINT && signal_number != SIGTERM &&
 	    signal_number != SIGHUP && signal_number != SIGQUIT)
 		return;
-	terminal_take();
+	terminal_return();
 	say_undo();
 	end_by(signal_number);
 }
@@ -352,7 +361,7 @@ static void errors_ready(void)
 	watch.words[watch.length] = 0;
 	watch.words[strcspn(watch.words, "\n")] = 0;
 	if (*watch.words) {
-		terminal_take();
+		terminal_return();
 		fail_line(watch.words);
 	}
 	watch.jumped = 1;
@@ -412,7 +421,7 @@ void watch_start(struct capsule *c, struct job *job)
 		follow_no_more();
 		return;
 	}
-	terminal_take();
+	terminal_return();
 	if (!watch.ended)
 		fail("process %d ended while it was being restarted",
 		     watch.lost);
@@ -427,7 +436,7 @@ void watch_run(void)
 {
 	while (!watch.ended)
 		wait_once(-1);
-	terminal_take();
+	terminal_return();
 	if (WIFSIGNALED(watch.status))
 		end_by(WTERMSIG(watch.status));
 	exit(WEXITSTATUS(watch.status));

@@ -8,11 +8,15 @@
 
 #include <poll.h>
 #include <pty.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <sys/ioctl.h>
+#include <sys/wait.h>
 #include <termios.h>
 
 static int master[3], slave[3], number[3];
+static int share; /* with a child that has all of it, too */
+static pid_t child;
 
 static int pty_number(int fd)
 {
@@ -69,6 +73,12 @@ static void prepare(void)
 		ready(master[i], POLLIN);
 	ready(slave[0], POLLIN);
 	ready(slave[1], POLLIN);
+	if (!share)
+		return;
+	child = fork();
+	check(child >= 0);
+	while (child == 0)
+		pause();
 }
 
 static void expect(int fd, const char *what, ssize_t length)
@@ -90,6 +100,10 @@ static void verify(void)
 	char name[64];
 	int i, value;
 
+	if (share) {
+		check(kill(child, SIGKILL) == 0);
+		check(waitpid(child, NULL, 0) == child);
+	}
 	for (i = 0; i < 3; i++)
 		check(pty_number(master[i]) == number[i]);
 	snprintf(name, sizeof(name), "/dev/pts/%d", number[0]);
@@ -128,7 +142,9 @@ static void verify(void)
 	close(slave[1]);
 }
 
-int main(void)
+int main(int argc, char **argv)
 {
+	(void)argv;
+	share = argc > 1;
 	return twice(prepare, verify);
 }
