@@ -6,4 +6,4 @@ await_running
 checkpoint; checkpoint; kill_all; restart; await_running; checkpoint; kill_all; restart
 expect_exit 0
 expect_file "$STORY_DIR/out" over
-expect_file "$STORY_DIR/out" "$(for i in $(seq 1 200000); do echo line $i; done | sha256sum | cut -c1-64)"
+expect_file "$STORY_DIR/out" "$(for i in $(seq 1 200000); do echo line "$i"; done | sha256sum | cut -c1-64)"
