@@ -1,0 +1,49 @@
+# SPDX-License-Identifier: MIT
+# A terminal of its own inside the user's: script(1) with vim in it comes back
+# on a terminal of another size, and passes the size on.
+# run-as: user root
+# needs: tmux vim script
+unset TMUX
+socket=$STORY_DIR/tmp/tmux
+tm() { bounded tmux -S "$socket" -f /dev/null "$@"; }
+shown() { # window, what its screen shows within the time
+	local deadline=$((SECONDS + PATIENCE))
+
+	until tm capture-pane -p -t "$1" | grep -Eq -- "$2"; do
+		[ "$SECONDS" -lt "$deadline" ] ||
+			fail "window $1 does not show /$2/: $(tm capture-pane -p -t "$1")"
+	done
+}
+trap 'tm kill-server 2>/dev/null' EXIT
+
+start_coordinator
+shell='bash --norc --noprofile'
+(close_others; tm new-session -d -s one -x 80 -y 24 "$shell")
+(close_others; tm new-session -d -s two -x 100 -y 40 "$shell")
+tm send-keys -t one: "ckpt_launch -p $PORT script -qec 'vim -u NONE -N -n text' typescript" Enter
+shown one: '^~'
+tm send-keys -t one: 'ifirst' Enter 'sec'
+shown one: '^sec'
+checkpoint
+tm send-keys -t one: 'ond'
+shown one: '^second'
+checkpoint; ask -k
+shown one: 'Killed'
+tm send-keys -t two: 'stty -g >before; stty icrnl' Enter
+tm send-keys -t two: "ckpt_restart -p $PORT '$CKPTDIR'" Enter
+# It has drawn as many lines as there are here.
+shown two: '^second'
+until [ "$(tm capture-pane -p -t two: | grep -c '^~')" -ge 36 ]; do :; done
+tm send-keys -t two: ' line' Escape
+shown two: '^second line'
+tm send-keys -t two: ':wq' Enter
+until [ "$(tm display-message -p -t two: '#{pane_current_command}')" = bash ]; do
+	:
+done
+tm send-keys -t two: 'echo "status $?"' Enter
+shown two: '^status 0'
+tm send-keys -t two: 'stty -g >after; clear; stty size' Enter
+shown two: '40 100'
+printf 'first\nsecond line\n' >expected
+check cmp text expected
+check cmp before after
