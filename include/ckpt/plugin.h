@@ -90,6 +90,15 @@ struct ckpt_attachment {
 /* 1; 0: there are not so many. In capture(). */
 int ckpt_attached(uint32_t index, struct ckpt_attachment *attachment);
 
+/* What the process has done to a semaphore with SEM_UNDO, added up. */
+struct ckpt_undo {
+	int id, number;
+	int64_t sum;
+};
+/* 1; 0: there are not so many; -ENOSPC: there were too many to keep. Also in
+ * revive(). */
+int ckpt_undo(uint32_t index, struct ckpt_undo *undo);
+
 struct ckpt_saver {
 	uint32_t kind; /* from kinds.def */
 	const char *name;

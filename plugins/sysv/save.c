@@ -2,8 +2,8 @@
 /*
  * System V shared memory, semaphores and message queues, saving. Kept: ids,
  * keys, owners, modes, sizes, a pending IPC_RMID; values; messages, which are
- * copied, not taken. Not kept: who used them last and when; what SEM_UNDO
- * would undo.
+ * copied, not taken; what SEM_UNDO would undo (preload/wrap/semaphores.c adds
+ * it up). Not kept: who used them last and when.
  *
  * They belong to nobody, and who may use one cannot be seen. Saved are
  * segments that a process has attached; and what one of the computation has
@@ -318,6 +318,48 @@ static int sysv_save_msg(struct ckpt_record *out, int id)
 	return ret == -EACCES ? 0 : ret;
 }
 
+/* ---- what is to be undone ---- */
+
+/* The sum once more, and its opposite, which is not undone: nothing changes
+ * but what the kernel has noted. In the order that the value allows. */
+static long sysv_do_again(const struct ckpt_undo *u)
+{
+	struct sembuf noted = {(unsigned short)u->number, (short)u->sum,
+			       SEM_UNDO | IPC_NOWAIT};
+	struct sembuf back = {(unsigned short)u->number, (short)-u->sum,
+			      IPC_NOWAIT};
+	struct sembuf down_last[2] = {noted, back}, up_last[2] = {back, noted};
+	long ret = SYS_CALL(SYS_semop, u->id, u->sum > 0 ? down_last : up_last,
+			    2);
+
+	if (ret == -ERANGE)
+		ret = SYS_CALL(SYS_semop, u->id,
+			       u->sum > 0 ? up_last : down_last, 2);
+	return ret;
+}
+
+static int sysv_check_undo(void)
+{
+	struct ckpt_undo undo;
+
+	if (ckpt_undo(0, &undo) == -ENOSPC)
+		return ckpt_refuse(-ENOSPC, "the process has used more "
+				   "semaphores with SEM_UNDO than can be kept",
+				   NULL);
+	return 0;
+}
+
+/* A set that is no more has nothing to be undone either. */
+static void sysv_undo_again(void)
+{
+	struct ckpt_undo undo;
+	uint32_t i;
+
+	for (i = 0; ckpt_undo(i, &undo) == 1; i++)
+		if (undo.sum)
+			sysv_do_again(&undo);
+}
+
 /* ---- all there are ---- */
 
 static int sysv_save_id(struct ckpt_record *out, uint32_t type, int id)
@@ -370,7 +412,9 @@ static int sysv_capture(struct ckpt_record *out)
 
 	sysv_held_count = 0;
 	sysv_text_size = 0;
-	ret = sysv_save_attached(out);
+	ret = sysv_check_undo();
+	if (ret == 0)
+		ret = sysv_save_attached(out);
 	/* One of each user looks at all there are. */
 	if (ret < 0 || !sysv_claim(0, (int)SYS_CALL(SYS_geteuid)))
 		return ret;
@@ -385,6 +429,7 @@ static int sysv_capture(struct ckpt_record *out)
 static int sysv_revive(void)
 {
 	sysv_let_go();
+	sysv_undo_again();
 	return 0;
 }
 

@@ -31,6 +31,23 @@ extern struct preload preload; /* hidden */
 /* The bare restorer writes here (its address stands in the image). */
 extern struct image_rebirth preload_rebirth;
 
+/* The sums of what was done with SEM_UNDO, by wrap/semaphores.c. Any thread
+ * adds, without a lock; the next life reads. A key is taken for good. */
+#define PRELOAD_UNDO_MAX 1024u
+#define PRELOAD_UNDO_KEY(id, number)                                           \
+	((uint64_t)(uint32_t)(id) << 32 | (uint64_t)(number) << 1 | 1)
+
+struct preload_undo {
+	int32_t pid;   /* whose they are; another one's count as none */
+	uint32_t full; /* not all have found room */
+	struct preload_undo_sum {
+		uint64_t key; /* 0: free */
+		int64_t value;
+	} sums[PRELOAD_UNDO_MAX];
+};
+
+extern struct preload_undo preload_undo; /* hidden */
+
 /* In handler/registry.c, by raw system calls only: the handler and
  * frozen_reborn() call them, too. */
 

@@ -2,7 +2,8 @@
 /*
  * System V semaphores and message queues: ids, keys, modes, sizes, values,
  * messages with their types and order; a process asleep in semop() and one in
- * msgrcv() sleep on, and are woken by others.
+ * msgrcv() sleep on, and are woken by others; the end of one undoes what it
+ * did with SEM_UNDO.
  */
 #include "tree.h"
 
@@ -11,11 +12,11 @@
 #include <sys/sem.h>
 #include <sys/wait.h>
 
-static int set, unused, queue, full, large;
+static int set, undone, unused, queue, full, large;
 static key_t key;
 static struct semid_ds set_before;
 static struct msqid_ds queue_before;
-static pid_t sleepers[3];
+static pid_t sleepers[3], undoer;
 
 struct text {
 	long type;
@@ -58,6 +59,30 @@ static void sleep_in_semop(void)
 	check(semop(set, &take, 1) == 0);
 }
 
+/* Takes 3 of 5, adds 7 to 1 and 2 to 32765, takes 2 of 2 and adds those
+ * again. */
+static void use_with_undo(void)
+{
+	struct sembuf ops[] = {
+		{0, -2, SEM_UNDO}, {0, -1, SEM_UNDO}, {1, 7, SEM_UNDO},
+		{2, 2, SEM_UNDO},  {3, -2, SEM_UNDO}, {3, 2, SEM_UNDO},
+	};
+	pid_t parent = getppid();
+
+	check(semop(undone, ops, 6) == 0);
+	tell(parent, SIGUSR1);
+	await_signal(SIGUSR1);
+}
+
+static void expect_values(unsigned a, unsigned b, unsigned c, unsigned d)
+{
+	unsigned short values[4];
+
+	check(semctl(undone, 0, GETALL, values) == 0);
+	check(values[0] == a && values[1] == b);
+	check(values[2] == c && values[3] == d);
+}
+
 static void sleep_in_msgrcv(void)
 {
 	struct text text;
@@ -76,21 +101,24 @@ static void sleep_in_msgsnd(void)
 static void make(void)
 {
 	unsigned short values[4] = {0, 3, 0, 32767};
+	unsigned short first[4] = {5, 1, 32765, 2};
 	struct msqid_ds ds;
 	char bytes[4000];
 	int i;
 
 	key = 0x636b7100 + getpid();
 	set = semget(key, 4, IPC_CREAT | IPC_EXCL | 0620);
+	undone = semget(IPC_PRIVATE, 4, 0600);
 	unused = semget(IPC_PRIVATE, 2, 0600);
 	queue = msgget(key, IPC_CREAT | IPC_EXCL | 0660);
 	full = msgget(IPC_PRIVATE, 0600);
 	large = msgget(IPC_PRIVATE, 0600);
 	check(set >= 0 && unused >= 0 && queue >= 0 && full >= 0);
-	printf("made -s %d\nmade -s %d\nmade -q %d\nmade -q %d\nmade -q %d\n",
-	       set, unused, queue, full, large);
+	printf("made -s %d\nmade -s %d\nmade -s %d\nmade -q %d\nmade -q %d\nmade -q %d\n",
+	       set, undone, unused, queue, full, large);
 	fflush(stdout);
 	check(semctl(set, 0, SETALL, values) == 0);
+	check(semctl(undone, 0, SETALL, first) == 0);
 	check(semop(set, &(struct sembuf){1, 1, 0}, 1) == 0);
 	put(queue, 5, "five", 5);
 	put(queue, 3, "three", 6);
@@ -110,6 +138,9 @@ static void make(void)
 	await_signal(SIGUSR2);
 	sleepers[2] = sleeper(sleep_in_msgsnd);
 	await_signal(SIGUSR2);
+	undoer = sleeper(use_with_undo);
+	await_signal(SIGUSR2);
+	await_signal(SIGUSR1);
 }
 
 static void expect_same(const struct ipc_perm *a, const struct ipc_perm *b)
@@ -140,6 +171,7 @@ static void look(void)
 	check(msg.msg_qbytes == queue_before.msg_qbytes);
 	check(msgctl(full, IPC_STAT, &msg) == 0 && msg.msg_qbytes == 1500);
 	check(waitpid(-1, NULL, WNOHANG) == 0);
+	expect_values(2, 8, 32767, 2);
 }
 
 static void take_all(void)
@@ -158,6 +190,9 @@ static void take_all(void)
 	check(semop(set, &(struct sembuf){2, 5, 0}, 1) == 0);
 	for (i = 0; i < 3; i++)
 		expect_status(sleepers[i], 7 << 8);
+	tell(undoer, SIGUSR1);
+	expect_status(undoer, 7 << 8);
+	expect_values(5, 1, 32765, 2);
 }
 
 int main(void)
@@ -171,6 +206,7 @@ int main(void)
 		look();
 	}
 	take_all();
+	check(semctl(undone, 0, IPC_RMID) == 0);
 	check(semctl(set, 0, IPC_RMID) == 0 && semctl(unused, 0, IPC_RMID) == 0);
 	check(msgctl(queue, IPC_RMID, NULL) == 0);
 	check(msgctl(full, IPC_RMID, NULL) == 0);

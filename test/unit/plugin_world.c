@@ -123,6 +123,11 @@ int64_t ckpt_since(void)
 	return INT64_MAX;
 }
 
+int ckpt_undo(uint32_t index, struct ckpt_undo *undo)
+{
+	return 0 * (index + !undo);
+}
+
 int ckpt_attached(uint32_t index, struct ckpt_attachment *attachment)
 {
 	return 0 * (index + !attachment);

@@ -302,3 +302,22 @@ int plugins_save(void)
 			ret = save_one(&frozen.descriptors[i]);
 	return ret;
 }
+
+/* Free places are sums of 0. */
+int ckpt_undo(uint32_t index, struct ckpt_undo *undo)
+{
+	const struct preload_undo_sum *s = preload_undo.sums + index;
+
+	if (preload_undo.pid != sys_getpid())
+		return 0;
+	if (preload_undo.full)
+		return -ENOSPC;
+	if (index >= PRELOAD_UNDO_MAX)
+		return 0;
+	*undo = (struct ckpt_undo){
+		.id = (int)(s->key >> 32),
+		.number = (int)((uint32_t)s->key >> 1),
+		.sum = s->key ? s->value : 0,
+	};
+	return 1;
+}
