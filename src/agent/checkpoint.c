@@ -54,7 +54,9 @@ static void too_late(struct loop_timer *timer)
 
 	(void)timer;
 	for (struct part *q = now.parts; q; q = q->next)
-		if (q->state < least && late++ == 0)
+		/* One that still waits to be woken is not to blame. */
+		if (q->state < least && !(q->stopped && !q->woken) &&
+		    late++ == 0)
 			p = q;
 	if (late == 0) {
 		ending_fail(NULL, -ETIMEDOUT, "phase %s",
@@ -108,6 +110,17 @@ static void snapshot_begin(void)
 	part_tell_all(SERVICE_SNAPSHOT, PART_SNAPSHOTTING);
 }
 
+static void release(int woken)
+{
+	for (struct part *p = now.parts; p; p = p->next) {
+		if (p->woken != woken)
+			continue;
+		p->state = p->service ? PART_RELEASING : PART_RELEASED;
+		if (p->service)
+			service_say(p->service, SERVICE_RELEASE, NULL, 0);
+	}
+}
+
 static void release_begin(void)
 {
 	if (now.hold) { /* everybody stays parked until the commit */
@@ -118,11 +131,10 @@ static void release_begin(void)
 	loop_timer_set(&now.deadline, RELEASE_MS);
 	/* Before anybody can be poked by it again. */
 	stop_request_clear();
-	for (struct part *p = now.parts; p; p = p->next) {
-		p->state = p->service ? PART_RELEASING : PART_RELEASED;
-		if (p->service)
-			service_say(p->service, SERVICE_RELEASE, NULL, 0);
-	}
+	/* Who was stopped first: nobody shall see it otherwise. */
+	release(1);
+	part_await_stopped();
+	release(0);
 	checkpoint_advance();
 }
 

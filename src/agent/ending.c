@@ -121,7 +121,12 @@ void ending_begin(void)
 	stop_request_clear();
 	worker_cancel(1);
 	for (struct part *p = now.parts; p; p = p->next)
-		part_abort(p);
+		if (p->woken)
+			part_abort(p);
+	part_await_stopped();
+	for (struct part *p = now.parts; p; p = p->next)
+		if (!p->woken)
+			part_abort(p);
 	now.deadline.fire = undo_late;
 	loop_timer_set(&now.deadline, ANSWER_MS);
 	ending_step();

@@ -28,7 +28,7 @@ struct member {
 	struct part *part;	 /* checkpoint.c's, or NULL */
 	struct service *leaving; /* its service thread has not ended yet since
 				  * the last checkpoint: no poke meanwhile */
-	uint64_t held_since;	 /* stopped or traced: since when we see it */
+	uint64_t held_since;	 /* by a tracer: since when we see it */
 };
 
 /* Take notice of who came; free the slots of who went. */

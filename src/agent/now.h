@@ -58,6 +58,8 @@ struct part {
 	char program[24];
 	enum part_state state;
 	struct service *service; /* NULL: none, or gone */
+	int stopped;		 /* by a signal, when we last looked */
+	int woken;		 /* ... by us: it has to stop again */
 	unsigned pokes;
 	uint64_t poke_due;
 
@@ -150,6 +152,8 @@ void part_free_all(void);
 int part_all(enum part_state least);
 void part_tell_all(enum service_type type, enum part_state next);
 void part_abort(struct part *p);
+/* Who has been woken has stopped again, or does not soon. */
+void part_await_stopped(void);
 void part_service_leave(struct part *p);
 
 /* writer.c */

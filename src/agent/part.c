@@ -4,6 +4,7 @@
  */
 #define _GNU_SOURCE
 #include <errno.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -17,6 +18,8 @@
 #include "agent/proc.h"
 #include "agent/service.h"
 #include "util/log.h"
+
+#define STOP_NS 1000000000u /* for a stop to reach all threads */
 
 struct part *part_find(pid_t pid)
 {
@@ -121,8 +124,22 @@ void part_tell_all(enum service_type type, enum part_state next)
 	}
 }
 
+void part_await_stopped(void)
+{
+	uint64_t until = loop_now() + STOP_NS;
+
+	for (struct part *p = now.parts; p; p = p->next)
+		while (p->woken && p->member && !proc_has_stopped(p->pid) &&
+		       loop_now() < until)
+			sched_yield();
+}
+
 void part_abort(struct part *p)
 {
+	/* Nobody has told it yet to do so by itself. */
+	if (p->woken && p->state == PART_WAITING && p->member)
+		syscall(SYS_pidfd_send_signal, p->member->pidfd.fd, SIGSTOP,
+			NULL, 0);
 	if (p->writer_pidfd >= 0)
 		syscall(SYS_pidfd_send_signal, p->writer_pidfd, SIGKILL, NULL,
 			0);

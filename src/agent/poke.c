@@ -13,30 +13,32 @@
 #define THREADS 64 /* enough to find one that takes it */
 
 /* Would the signal reach our handler? Its default action is to kill. *leaderless:
- * the main thread has ended. */
-static int takes_pokes(struct member *m, uint32_t request, int *leaderless)
+ * the main thread has ended. *stopped: it would only queue up. */
+static int takes_pokes(struct member *m, uint32_t request, int *leaderless,
+		       int *stopped)
 {
 	struct proc_status status;
 	struct proc_stat stat;
 
-	if (m->leaving)
-		return 0;
 	if (m->slot &&
 	    (__atomic_load_n(&m->slot->state, __ATOMIC_ACQUIRE) != SLOT_LIVE ||
 	     __atomic_load_n(&m->slot->answered, __ATOMIC_ACQUIRE) == request))
 		return 0;
-	if (proc_stat(m->pid, 0, &stat) < 0)
+	if (proc_stat(m->pid, 0, &stat) < 0 || proc_status(m->pid, &status) < 0)
 		return 0;
-	/* It would only queue up. */
-	if (stat.state == 'T' || stat.state == 't') {
+	if (stat.state == 't' || (stat.state == 'T' && status.tracer)) {
 		if (!m->held_since)
 			m->held_since = loop_now();
 		return 0;
 	}
 	m->held_since = 0;
+	*stopped = stat.state == 'T';
+	/* Its service thread may be stopped with it since the last time: it
+	 * ends when it is woken, and the poke waits for that. */
+	if (m->leaving && !*stopped)
+		return 0;
 	*leaderless = stat.state == 'Z';
-	return proc_status(m->pid, &status) == 0 &&
-	       (status.caught >> (CKPT_SIGNAL - 1) & 1);
+	return status.caught >> (CKPT_SIGNAL - 1) & 1;
 }
 
 /* What the thread cannot know any more once the signal has come. poked_tid
@@ -55,14 +57,16 @@ static void slot_fill(struct registry_slot *slot, pid_t pid, pid_t tid)
 	__atomic_store_n(&slot->poked_tid, tid, __ATOMIC_SEQ_CST);
 }
 
-int poke(struct member *m, uint32_t request, unsigned attempt)
+int poke(struct member *m, uint32_t request, unsigned attempt, int wake)
 {
 	siginfo_t info = {0};
 	pid_t tids[THREADS], tid = m->pid;
-	int count, leaderless;
+	int count, leaderless, stopped;
 
-	if (!takes_pokes(m, request, &leaderless))
+	if (!takes_pokes(m, request, &leaderless, &stopped))
 		return POKE_LATER;
+	if (stopped && !wake)
+		return POKE_STOPPED;
 	if (attempt > 0 || leaderless) {
 		count = proc_threads(m->pid, tids, THREADS);
 		if (count <= 0)
@@ -78,5 +82,9 @@ int poke(struct member *m, uint32_t request, unsigned attempt)
 	info.si_int = (int)request;
 	if (syscall(SYS_rt_tgsigqueueinfo, m->pid, tid, CKPT_SIGNAL, &info) < 0)
 		return errno == ESRCH || errno == EAGAIN ? POKE_LATER : -errno;
+	/* Nothing of the program runs in that thread before our handler does. */
+	if (stopped &&
+	    syscall(SYS_pidfd_send_signal, m->pidfd.fd, SIGCONT, NULL, 0) < 0)
+		return errno == ESRCH ? POKE_LATER : -errno;
 	return POKE_SENT;
 }

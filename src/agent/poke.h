@@ -9,11 +9,13 @@
 
 enum poke_result {
 	POKE_SENT = 0,
-	POKE_LATER = 1, /* it cannot take one now (exec, stopped, coming) */
+	POKE_LATER = 1,	  /* it cannot take one now (exec, traced, coming) */
+	POKE_STOPPED = 2, /* it could, if it were woken */
 };
 
 /* Pokes one of its threads, another one each try; tells it in its slot which
- * and since when that sleeps. enum poke_result or -errno. */
-int poke(struct member *m, uint32_t request, unsigned attempt);
+ * and since when that sleeps. wake: one that is stopped by a signal is continued
+ * with the poke waiting for it. enum poke_result or -errno. */
+int poke(struct member *m, uint32_t request, unsigned attempt, int wake);
 
 #endif

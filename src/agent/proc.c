@@ -151,6 +151,19 @@ int proc_threads(pid_t pid, pid_t *tids, int max)
 	return count;
 }
 
+int proc_has_stopped(pid_t pid)
+{
+	struct proc_stat stat;
+	pid_t tids[256];
+	int count = proc_threads(pid, tids, 256), i;
+
+	for (i = 0; i < count; i++)
+		if (proc_stat(pid, tids[i], &stat) == 0 && stat.state != 'T' &&
+		    stat.state != 'Z' && stat.state != 'X')
+			return 0;
+	return 1;
+}
+
 /* Runs while everybody is parked, once for each thread: no stdio. */
 static void children_of(int task_dir, const char *tid,
 			void (*found)(pid_t child, void *data), void *data)

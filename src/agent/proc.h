@@ -37,6 +37,8 @@ int proc_dying(pid_t pid);
 
 /* The threads that still run, at most `max`, the leader first. */
 int proc_threads(pid_t pid, pid_t *tids, int max);
+/* By a signal: all of its threads, but those that have ended. */
+int proc_has_stopped(pid_t pid);
 /* Calls found() with each child of any of its threads. */
 int proc_children(pid_t pid, void (*found)(pid_t child, void *data),
 		  void *data);

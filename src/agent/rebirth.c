@@ -15,9 +15,9 @@
 #include "agent/uplink.h"
 #include "util/log.h"
 
-#define RESUME_MS 60000 /* without word from the coordinator: go anyway */
+#define RESUME_MS 60000	    /* without word from the coordinator: go anyway */
 #define STOP_NS 5000000000u /* for a stop to reach all threads */
-#define COME_MS 600000	/* for all to come; a restart of much memory is slow */
+#define COME_MS 600000 /* for all to come; a restart of much memory is slow */
 
 struct reborn {
 	struct reborn *next;
@@ -76,20 +76,6 @@ static void failed(pid_t pid, int error, const char *what)
 	over();
 }
 
-/* All of its threads, but those that have ended. */
-static int has_stopped(pid_t pid)
-{
-	struct proc_stat stat;
-	pid_t tids[256];
-	int count = proc_threads(pid, tids, 256), i;
-
-	for (i = 0; i < count; i++)
-		if (proc_stat(pid, tids[i], &stat) == 0 && stat.state != 'T' &&
-		    stat.state != 'Z' && stat.state != 'X')
-			return 0;
-	return 1;
-}
-
 /* While they are parked: so nothing of them runs before they are continued.
  * They are released then, by the message that waits for them. */
 static void stop_again(void)
@@ -106,7 +92,7 @@ static void stop_again(void)
 		log_line("process %d was stopped and is again", pid);
 		kill(pid, SIGSTOP);
 		until = loop_now() + STOP_NS;
-		while (!has_stopped(pid) && loop_now() < until)
+		while (!proc_has_stopped(pid) && loop_now() < until)
 			sched_yield();
 	}
 	agent.stopped = NULL;

@@ -24,7 +24,7 @@ static uint64_t poke_interval_ms(unsigned pokes)
 	return ms < POKE_MAX_MS ? ms : POKE_MAX_MS;
 }
 
-static void part_poke(struct part *p)
+static void part_poke(struct part *p, int wake)
 {
 	struct member *m = p->member;
 	int ret;
@@ -42,8 +42,10 @@ static void part_poke(struct part *p)
 	}
 	if (loop_now() < p->poke_due)
 		return;
-	ret = poke(m, now.number, p->pokes);
+	ret = poke(m, now.number, p->pokes, wake);
+	p->stopped = ret == POKE_STOPPED || (ret == POKE_SENT && wake);
 	if (ret == POKE_SENT) {
+		p->woken |= wake;
 		p->pokes++;
 		p->poke_due = loop_now() + poke_interval_ms(p->pokes) * 1000000;
 	} else if (ret < 0) {
@@ -81,6 +83,18 @@ int stop_gather(void)
 	return more || pending;
 }
 
+/* Their parents, who are told of it, are parked by then; so is who would take
+ * notice of what they do. */
+static void wake_stopped(void)
+{
+	for (struct part *p = now.parts; p; p = p->next)
+		if (p->state < PART_PARKED && !p->stopped)
+			return;
+	for (struct part *p = now.parts; p && now.state == RUNNING; p = p->next)
+		if (p->state == PART_WAITING && p->member && p->stopped)
+			part_poke(p, 1);
+}
+
 static void stop_tick(struct loop_timer *timer)
 {
 	checkpoint_advance();
@@ -88,7 +102,9 @@ static void stop_tick(struct loop_timer *timer)
 		return;
 	for (struct part *p = now.parts; p && now.state == RUNNING; p = p->next)
 		if (p->state == PART_WAITING && p->member)
-			part_poke(p);
+			part_poke(p, 0);
+	if (now.state == RUNNING)
+		wake_stopped();
 	if (now.state != RUNNING)
 		return;
 	if (loop_now() - now.phase_began > 200000000)

@@ -39,9 +39,9 @@ static pid_t inside(pid_t pid)
 	return stat.state == 'Z' && part_find(stat.ppid) ? pid : 0;
 }
 
-static void add_process(json_t *tree, pid_t pid, const struct proc_stat *stat)
+static void add_process(json_t *tree, pid_t pid, const struct proc_stat *stat,
+			const char *state)
 {
-	const char *state = stat->state == 'Z' ? "zombie" : "running";
 	pid_t session = inside(stat->sid);
 
 	json_array_append_new(
@@ -62,7 +62,7 @@ static void add_zombie(pid_t pid, void *tree)
 
 	if (!part_find(pid) && proc_stat(pid, 0, &stat) == 0 &&
 	    stat.state == 'Z')
-		add_process(tree, pid, &stat);
+		add_process(tree, pid, &stat, "zombie");
 }
 
 json_t *tree_report(void)
@@ -75,7 +75,8 @@ json_t *tree_report(void)
 			continue; /* the death is noticed elsewhere */
 		if (stat.state == 'Z')
 			stat.state = 'R'; /* its leader alone has ended */
-		add_process(tree, p->pid, &stat);
+		add_process(tree, p->pid, &stat,
+			    p->woken ? "stopped" : "running");
 		proc_children(p->pid, add_zombie, tree);
 	}
 	return tree;

@@ -151,6 +151,7 @@ int writer_begin(struct part *p)
 		.sync = now.sync,
 		.rollback = now.rollback,
 		.stop_ms = stop_parking_ms(),
+		.stopped = (uint32_t)p->woken,
 		.fault_phase = now.fault_phase,
 		.fault_error = now.fault_error,
 	};

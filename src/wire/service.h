@@ -19,6 +19,10 @@
  *	RELEASED		->		(threads run; the service thread
  *	REAPED			->		stays to reap the writer, ends)
  *
+ * A process that was stopped by a signal has been woken for this, and stops
+ * again between RELEASED (or FAILED) and the release of its threads: they run,
+ * and REAPED comes, when somebody continues it.
+ *
  * The writer (a fork-like child; in --sync mode a thread) speaks on its own
  * socket: WROTE while it goes, then WRITTEN or FAILED.
  * Either side may end it at any time before RELEASE: FAILED from the service
@@ -40,7 +44,7 @@
 
 #include "wire/phases.h"
 
-#define SERVICE_VERSION 1
+#define SERVICE_VERSION 2
 #define SERVICE_SOCKET "agent.sock"
 #define SERVICE_REGISTRY "registry"
 
@@ -85,6 +89,7 @@ struct service_begin {
 	uint32_t sync;	   /* write while parked */
 	uint32_t rollback; /* 1: files open for writing go with their content */
 	uint32_t stop_ms;  /* deadline for parking */
+	uint32_t stopped;  /* stop the process before its threads run again */
 	uint32_t fault_phase; /* CKPT_FAULT: fail when entering this phase ... */
 	int32_t fault_error;  /* ... with this errno; 0: no fault. The phase
 			       * WRITE fails in the writer */

@@ -251,7 +251,7 @@ static void service(const struct fake *fake, uint32_t request)
 	struct service_snapshotted taken = {0};
 	struct service_released released = {.stopped_ns = 5000000};
 	struct service_message message;
-	int agent, fds[2] = {-1, -1};
+	int agent, fds[2] = {-1, -1}, stopped = 0;
 	pid_t writer = 0;
 
 	__atomic_store_n(&slot->answered, request, __ATOMIC_SEQ_CST);
@@ -262,6 +262,7 @@ static void service(const struct fake *fake, uint32_t request)
 	for (;;) {
 		switch (hear(agent, &message, fds)) {
 		case SERVICE_BEGIN:
+			stopped = (int)message.begin.stopped;
 			if (enter(fake, PHASE_STOP, agent))
 				say(agent, SERVICE_PARKED, &parked,
 				    sizeof(parked), -1);
@@ -296,6 +297,8 @@ static void service(const struct fake *fake, uint32_t request)
 				break;
 			say(agent, SERVICE_RELEASED, &released,
 			    sizeof(released), -1);
+			if (stopped)
+				raise(SIGSTOP);
 			waitpid(writer, NULL, __WALL);
 			slot->writer = 0;
 			say(agent, SERVICE_REAPED, NULL, 0, -1);
@@ -303,6 +306,8 @@ static void service(const struct fake *fake, uint32_t request)
 		case SERVICE_ABORT:
 			say(agent, SERVICE_RELEASED, &released,
 			    sizeof(released), -1);
+			if (stopped)
+				raise(SIGSTOP);
 			goto out;
 		default:
 			goto out;

@@ -10,6 +10,7 @@
 #include <sys/wait.h>
 
 #include "preload/frozen/frozen.h"
+#include "sys/task.h"
 
 struct frozen frozen;
 
@@ -175,13 +176,42 @@ void close_copies(void)
 		frozen.fds[i] = -1;
 }
 
+static void tell_failed(void)
+{
+	struct service_message m = {0};
+
+	m.failed.phase = frozen.phase;
+	m.failed.error = frozen.error;
+	__builtin_memcpy(m.failed.text, frozen.text, sizeof(frozen.text));
+	link_answer(frozen.agent, &m, SERVICE_FAILED, failed);
+}
+
+static void tell_end(int ret)
+{
+	struct service_message m = {
+		.released = {.stopped_ns = frozen.stopped},
+	};
+
+	if (ret == 0 || ret == -ECANCELED)
+		link_answer(frozen.agent, &m, SERVICE_RELEASED, released);
+	else
+		tell_failed();
+}
+
 static void stop_leave(int ret)
 {
-	(void)ret;
 	close_copies();
 	/* Before: once they run, we may not for a while. */
 	frozen.stopped = sys_clock_ns(CLOCK_MONOTONIC) - park_started();
+	/* To ourselves: so the call does not return before we are continued.
+	 * The agent is told before, and a SIGCONT that waits has gone. */
+	if (frozen.begin.stopped) {
+		tell_end(ret);
+		sys_tgkill(sys_getpid(), sys_gettid(), SIGSTOP);
+	}
 	park_release();
+	if (!frozen.begin.stopped)
+		tell_end(ret);
 }
 
 /* In: enter() downwards, each answered by its message. Out: leave() upwards,
@@ -206,11 +236,10 @@ static int fault(enum wire_phase phase)
 {
 	if (!frozen.begin.fault_error || frozen.begin.fault_phase != phase)
 		return 0;
-	return frozen_fail(frozen.begin.fault_error < 0
-				   ? frozen.begin.fault_error
-				   : -frozen.begin.fault_error,
-			   "made to fail in ", phase_name(phase),
-			   " (CKPT_FAULT)", NULL);
+	return frozen_fail(
+		frozen.begin.fault_error < 0 ? frozen.begin.fault_error
+					     : -frozen.begin.fault_error,
+		"made to fail in ", phase_name(phase), " (CKPT_FAULT)", NULL);
 }
 
 static int stage_enter(const struct stage *s, struct service_message *m)
@@ -255,23 +284,6 @@ static int greet(struct service_message *m)
 	return 0;
 }
 
-static void tell_failed(struct service_message *m)
-{
-	*m = (struct service_message){0};
-	m->failed.phase = frozen.phase;
-	m->failed.error = frozen.error;
-	__builtin_memcpy(m->failed.text, frozen.text, sizeof(frozen.text));
-	link_answer(frozen.agent, m, SERVICE_FAILED, failed);
-}
-
-static void tell_released(struct service_message *m)
-{
-	*m = (struct service_message){
-		.released = {.stopped_ns = frozen.stopped},
-	};
-	link_answer(frozen.agent, m, SERVICE_RELEASED, released);
-}
-
 static void serve(void)
 {
 	struct service_message m;
@@ -298,10 +310,6 @@ static void serve(void)
 		in = 1;
 	while (in-- > 0)
 		stages[in].leave(ret);
-	if (ret == 0 || ret == -ECANCELED)
-		tell_released(&m);
-	else
-		tell_failed(&m);
 	if (ret == 0 && frozen.writer_pid) {
 		snapshot_reap();
 		m = (struct service_message){0};
@@ -316,7 +324,8 @@ static void reap_former(void)
 {
 	int status, pid = preload.slot ? preload.slot->writer : 0;
 
-	if (pid && SYS_CALL(SYS_wait4, pid, &status, WNOHANG | __WALL, NULL) != 0)
+	if (pid &&
+	    SYS_CALL(SYS_wait4, pid, &status, WNOHANG | __WALL, NULL) != 0)
 		__atomic_store_n(&preload.slot->writer, 0, __ATOMIC_RELAXED);
 }
 
@@ -324,7 +333,8 @@ static void start(uint32_t request)
 {
 	int i;
 
-	frozen = (struct frozen){.jump = frozen.jump, .request = request,
+	frozen = (struct frozen){.jump = frozen.jump,
+				 .request = request,
 				 .pid = sys_getpid(),
 				 .exact_always = frozen.exact_always};
 	for (i = 0; i < FROZEN_FDS_OWN; i++)

@@ -174,6 +174,17 @@ stand(struct park_thread *me, uint32_t request)
 	obey(me);
 }
 
+/* A process that was stopped after the last checkpoint has been woken with the
+ * poke for the next one waiting: that service thread still ends, and waits for
+ * nobody to be inside. */
+static void await_former(uint32_t request)
+{
+	while (stop_load(&stop.owner) && stop_load(&stop.request) != request &&
+	       request == stop_load(&preload.registry->request) &&
+	       request != stop_load(&preload.slot->answered))
+		stop_wait(&stop.owner, 1, 1000000);
+}
+
 void poke_take(uint64_t value, ucontext_t *context)
 {
 	uint32_t request = (uint32_t)value, ticket = value >> 32;
@@ -189,6 +200,8 @@ void poke_take(uint64_t value, ucontext_t *context)
 	if (sys_getpid() != preload.pid)
 		preload_forked();
 
+	if (!ticket)
+		await_former(request);
 	/* In this order: whoever waits for inside == 0 has put an end to the
 	 * request before, so either we see that or it sees us. */
 	stop_add(&stop.inside, 1);
