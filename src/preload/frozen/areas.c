@@ -87,9 +87,10 @@ static int is_sysv(const char *path)
 static int classify(struct frozen_area *a)
 {
 	uint64_t registry = (uint64_t)preload.registry;
+	uint64_t end = registry + ((REGISTRY_SIZE + FROZEN_PAGE - 1) &
+				   ~(uint64_t)(FROZEN_PAGE - 1));
 
-	if (registry && a->start >= registry &&
-	    a->end <= registry + REGISTRY_SIZE + FROZEN_PAGE) {
+	if (registry && a->start >= registry && a->end <= end) {
 		a->type = AREA_REGISTRY;
 		return 0;
 	}
