@@ -29,6 +29,7 @@
 static struct {
 	struct member *first;
 	unsigned count;
+	int doomed; /* killed: also those that are born meanwhile */
 	struct member *of_slot[REGISTRY_SLOTS];
 } members;
 
@@ -86,6 +87,14 @@ static int identify(pid_t pid, uint64_t start_time)
 	return ret;
 }
 
+static void member_kill(const struct member *m)
+{
+	if (syscall(SYS_pidfd_send_signal, m->pidfd.fd, SIGKILL, NULL, 0) < 0 &&
+	    errno != ESRCH)
+		log_line("cannot kill process %d (%s): %s", m->pid, m->program,
+			 strerror(errno));
+}
+
 static void member_forget(struct member *m)
 {
 	struct member **at = &members.first;
@@ -94,6 +103,8 @@ static void member_forget(struct member *m)
 		at = &(*at)->next;
 	*at = m->next;
 	members.count--;
+	if (members.count == 0)
+		members.doomed = 0;
 	if (m->slot) {
 		members.of_slot[m->slot - registry_slots(agent.registry)] =
 			NULL;
@@ -148,6 +159,8 @@ static struct member *member_add(pid_t pid, uint64_t start_time, int pidfd,
 	members.first = m;
 	members.count++;
 	agent_came(pid);
+	if (members.doomed)
+		member_kill(m);
 	return m;
 }
 
@@ -369,15 +382,17 @@ int members_stranger(uint64_t since, int *pending, struct members_stranger *out)
 
 /* ---- all of them ---- */
 
+/* A parent that is killed last may have made new children of those that were
+ * killed first: they are found when it has died. */
 void members_kill(void)
 {
-	members_scan();
+	struct members_stranger stranger;
+	int pending = 0;
+
+	members_stranger(loop_now(), &pending, &stranger); /* raw clones */
+	members.doomed = members.count > 0;
 	for (struct member *m = members.first; m; m = m->next)
-		if (syscall(SYS_pidfd_send_signal, m->pidfd.fd, SIGKILL, NULL,
-			    0) < 0 &&
-		    errno != ESRCH)
-			log_line("cannot kill process %d (%s): %s", m->pid,
-				 m->program, strerror(errno));
+		member_kill(m);
 }
 
 json_t *members_report(void)

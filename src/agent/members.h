@@ -53,7 +53,7 @@ struct members_stranger {
 int members_stranger(uint64_t since, int *pending,
 		     struct members_stranger *out);
 
-/* SIGKILL for every member. */
+/* SIGKILL for every member, and for who joins them before all are dead. */
 void members_kill(void);
 /* [{pid, ppid, program, state, threads, rss}] */
 json_t *members_report(void);
