@@ -202,6 +202,18 @@ int proc_children(pid_t pid, void (*found)(pid_t child, void *data), void *data)
 	return 0;
 }
 
+void proc_everybody(void (*found)(pid_t pid, void *data), void *data)
+{
+	DIR *dir = opendir("/proc");
+	struct dirent *entry;
+
+	while (dir && (entry = readdir(dir)))
+		if (isdigit((unsigned char)entry->d_name[0]))
+			found(atoi(entry->d_name), data);
+	if (dir)
+		closedir(dir);
+}
+
 int proc_maps(pid_t pid, const char *name)
 {
 	char path[64], *line = NULL;

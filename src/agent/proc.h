@@ -42,6 +42,8 @@ int proc_has_stopped(pid_t pid);
 /* Calls found() with each child of any of its threads. */
 int proc_children(pid_t pid, void (*found)(pid_t child, void *data),
 		  void *data);
+/* Calls found() with each process there is, as far as we may see them. */
+void proc_everybody(void (*found)(pid_t pid, void *data), void *data);
 /* 1: a mapping of a file of that name; 0: none. */
 int proc_maps(pid_t pid, const char *name);
 /* 1: the two share their memory (a vfork under way); 0 also when unknown. */

@@ -26,8 +26,69 @@
 
 /* ---- the tree ---- */
 
-/* Somebody of the group, or somebody who has gone: their number stays. One
- * who is alive and not of the group stays outside. */
+/* The sessions and groups of everybody who is not of this group: a number
+ * whose owner has gone is theirs as long as one of them bears it. Read when
+ * the first such number is met. */
+static struct {
+	pid_t *ids;
+	size_t count, room;
+	int read;
+} outside;
+
+static void outside_add(pid_t id)
+{
+	if (outside.count == outside.room) {
+		size_t room = outside.room ? 2 * outside.room : 256;
+		pid_t *more = reallocarray(outside.ids, room, sizeof(*more));
+
+		if (!more)
+			return;
+		outside.ids = more;
+		outside.room = room;
+	}
+	outside.ids[outside.count++] = id;
+}
+
+static void outside_look(pid_t pid, void *data)
+{
+	struct proc_stat stat;
+
+	(void)data;
+	if (part_find(pid) || proc_stat(pid, 0, &stat) < 0 ||
+	    (stat.state == 'Z' && part_find(stat.ppid)) || writer_is(pid))
+		return;
+	outside_add(stat.pgid);
+	outside_add(stat.sid);
+}
+
+static int by_number(const void *a, const void *b)
+{
+	pid_t x = *(const pid_t *)a, y = *(const pid_t *)b;
+
+	return (x > y) - (x < y);
+}
+
+static int bears_outside(pid_t id)
+{
+	if (!outside.read) {
+		proc_everybody(outside_look, NULL);
+		if (outside.count)
+			qsort(outside.ids, outside.count, sizeof(*outside.ids),
+			      by_number);
+		outside.read = 1;
+	}
+	return outside.count && bsearch(&id, outside.ids, outside.count,
+					sizeof(*outside.ids), by_number);
+}
+
+static void outside_forget(void)
+{
+	free(outside.ids);
+	memset(&outside, 0, sizeof(outside));
+}
+
+/* Somebody of the group, or somebody who has gone: their number stays, unless
+ * others bear it. One who is alive and not of the group stays outside. */
 static pid_t inside(pid_t pid)
 {
 	struct proc_stat stat;
@@ -35,7 +96,7 @@ static pid_t inside(pid_t pid)
 	if (pid <= 0 || part_find(pid))
 		return pid > 0 ? pid : 0;
 	if (proc_stat(pid, 0, &stat) < 0 || stat.state == 'X')
-		return pid;
+		return bears_outside(pid) ? 0 : pid;
 	return stat.state == 'Z' && part_find(stat.ppid) ? pid : 0;
 }
 
@@ -79,6 +140,7 @@ json_t *tree_report(void)
 			    p->woken ? "stopped" : "running");
 		proc_children(p->pid, add_zombie, tree);
 	}
+	outside_forget();
 	return tree;
 }
 
