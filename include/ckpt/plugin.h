@@ -78,6 +78,8 @@ void *ckpt_reserve(size_t length);
 
 /* The process of that pid belongs to the computation. */
 int ckpt_is_member(int pid);
+/* One of that pid has, at some time in this life of it. */
+int ckpt_was_member(int pid);
 /* When the computation, or this life of it, began: seconds, CLOCK_REALTIME. */
 int64_t ckpt_since(void);
 
@@ -227,8 +229,10 @@ struct ckpt_restorer {
 	 * the bare restorer; threads made later inherit what is set here. */
 	int (*process)(struct ckpt_restore *r, const void *body, size_t length);
 	/* The same, for what no process owns: in their ancestor, before any
-	 * exists, for each process's record; and when all exist, once. */
-	int (*before)(struct ckpt_restore *r, const void *body, size_t length);
+	 * exists, for the record of each, whose pid is given; and when all
+	 * exist, once. */
+	int (*before)(struct ckpt_restore *r, int pid, const void *body,
+		      size_t length);
 	void (*between)(struct ckpt_restore *r);
 	/* One line about the record for `ckpt_image show`. For kinds that are
 	 * no descriptor only body and length are there. */

@@ -23,6 +23,10 @@ enum sysv_type {
 
 #define SYSV_REMOVED 01000 /* in mode: IPC_RMID has been called */
 
+/* In flags. Used: semop(), msgsnd() or msgrcv() has been called. */
+#define SYSV_USED 1u
+#define SYSV_GUESSED 2u /* it may be somebody else's */
+
 struct sysv_object {
 	uint32_t type; /* enum sysv_type */
 	int32_t id, key;
@@ -30,7 +34,7 @@ struct sysv_object {
 	uint32_t uid, gid, cuid, cgid;
 	uint64_t size;	/* bytes; semaphores; most bytes in a queue */
 	uint32_t count; /* messages */
-	uint32_t used;	/* semaphores: semop() has been called */
+	uint32_t flags;
 	uint64_t length; /* of the content */
 };
 _Static_assert(sizeof(struct sysv_object) == 56, "a System V object");

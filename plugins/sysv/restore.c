@@ -2,9 +2,10 @@
 /*
  * System V objects, restoring: in the capsule's own IPC namespace, by init,
  * before the processes. The kernel gives the id that shm_next_id and its like
- * in /proc/sys/kernel name. A child makes them, so that nobody who is there
- * has used them last. Where there is no namespace of our own an object that
- * is still there, and is the same, is used again.
+ * in /proc/sys/kernel name. Who has used them last is the process that has
+ * saved them (ckpt_as()): so they are known as the computation's next time.
+ * Where there is no namespace of our own an object that is still there, and
+ * is the same, is used again.
  *
  * A segment that waits for its last user to go (IPC_RMID) is held by init
  * until all processes have been born, who inherit that.
@@ -20,7 +21,6 @@
 #include <sys/msg.h>
 #include <sys/sem.h>
 #include <sys/shm.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include <ckpt/plugin.h>
@@ -224,7 +224,7 @@ static int sysv_fill_sem(const struct sysv_object *o, const void *content)
 {
 	if (semctl(o->id, 0, SETALL, content) < 0)
 		return -errno;
-	if (o->used)
+	if (o->flags & SYSV_USED)
 		sysv_touch_sem(o->id, content);
 	return 0;
 }
@@ -247,6 +247,16 @@ static int sysv_send(int id, const struct sysv_message *m, const void *bytes)
 	return ret;
 }
 
+/* So that it is known who had it. */
+static void sysv_touch_msg(int id)
+{
+	struct sysv_message m = {.type = 1};
+	char none[sizeof(long)];
+
+	if (sysv_send(id, &m, none) == 0)
+		msgrcv(id, none, 0, 1, IPC_NOWAIT | MSG_NOERROR);
+}
+
 static int sysv_fill_msg(const struct sysv_object *o, const char *content)
 {
 	const char *end = content + o->length;
@@ -257,6 +267,8 @@ static int sysv_fill_msg(const struct sysv_object *o, const char *content)
 
 	while (msgrcv(o->id, none, 0, 0, IPC_NOWAIT | MSG_NOERROR) >= 0)
 		; /* of a former life */
+	if (o->flags & SYSV_USED)
+		sysv_touch_msg(o->id);
 	for (i = 0; i < o->count && ret == 0; i++) {
 		m = (const void *)content;
 		if ((size_t)(end - content) < sizeof(*m))
@@ -299,11 +311,15 @@ static void sysv_make_room(const struct sysv_object *o)
 static int sysv_make(struct ckpt_restore *r, const struct sysv_object *o,
 		     const void *content)
 {
-	int ret = 0;
+	int there = sysv_is_there(o), ret = 0;
 
+	if (there && (o->flags & SYSV_GUESSED))
+		return 0;
 	sysv_make_room(o);
-	if (!sysv_is_there(o))
+	if (!there)
 		ret = sysv_create(o);
+	if (ret == -EEXIST && (o->flags & SYSV_GUESSED))
+		return 0;
 	/* While we are its owner. */
 	if (ret == 0)
 		ret = sysv_fill(o, content);
@@ -374,30 +390,31 @@ static const struct sysv_object *sysv_next(const char **at, size_t *left)
 	return o;
 }
 
-static _Noreturn void sysv_make_all(struct ckpt_restore *r, const char *at,
-				    size_t left)
+struct sysv_all {
+	struct ckpt_restore *r;
+	const char *at;
+	size_t left;
+};
+
+static int sysv_make_all(void *argument)
 {
+	struct sysv_all *all = argument;
 	const struct sysv_object *o;
 
-	while ((o = sysv_next(&at, &left)) != NULL)
-		if (!sysv_is_made(o) && sysv_make(r, o, o + 1) < 0)
-			_exit(1);
-	_exit(0);
+	while ((o = sysv_next(&all->at, &all->left)) != NULL)
+		if (!sysv_is_made(o) && sysv_make(all->r, o, o + 1) < 0)
+			return -ECANCELED; /* it has said why */
+	return 0;
 }
 
-static int sysv_before(struct ckpt_restore *r, const void *body, size_t length)
+static int sysv_before(struct ckpt_restore *r, int pid, const void *body,
+		       size_t length)
 {
+	struct sysv_all all = {r, body, length};
 	const struct sysv_object *o;
 	const char *at = body;
-	int status, ret = 0;
-	pid_t child = fork();
+	int ret = ckpt_as(r, pid, sysv_make_all, &all, sizeof(all));
 
-	if (child == 0)
-		sysv_make_all(r, body, length);
-	if (child < 0 || waitpid(child, &status, 0) != child)
-		return -errno;
-	if (status)
-		return -ECANCELED; /* it has said why */
 	while (ret == 0 && (o = sysv_next(&at, &length)) != NULL) {
 		if (sysv_is_made(o))
 			continue;

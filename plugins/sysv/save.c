@@ -6,10 +6,11 @@
  * it up). Not kept: who used them last and when.
  *
  * They belong to nobody, and who may use one cannot be seen. Saved are
- * segments that a process has attached; and what one of the computation has
- * made or used last, or somebody who is gone has made, of this user, since the
- * computation began. One too many does no harm: it comes back in the
- * capsule, where nobody else sees it.
+ * segments that a process has attached; what one of the computation has made
+ * or used last, who may be gone; and sets and queues that nobody has used yet,
+ * made by this user since the computation began: who made them is not known.
+ * Such a guess does no harm: it is made again where there is nothing with
+ * its id, and left alone otherwise.
  *
  * One process of each user looks (ckpt_claim()). A segment is attached for as
  * long as the checkpoint takes, so that its pages are saved like those of any
@@ -64,22 +65,30 @@ static int sysv_is_alive(int pid)
 	return SYS_CALL(SYS_kill, pid, 0) != -ESRCH;
 }
 
-/* 1: of the computation; 0: of somebody else; -1: of nobody who is there. */
+/* Who has used it, from worst to best. */
+enum {
+	SYSV_NOBODY,
+	SYSV_OTHERS,
+	SYSV_GONE, /* of the computation, and has ended */
+	SYSV_MEMBER,
+};
+
 static int sysv_evidence(int pid)
 {
 	if (pid <= 0)
-		return -1;
+		return SYSV_NOBODY;
 	if (ckpt_is_member(pid))
-		return 1;
-	return sysv_is_alive(pid) ? 0 : -1;
+		return SYSV_MEMBER;
+	return ckpt_was_member(pid) && !sysv_is_alive(pid) ? SYSV_GONE
+							   : SYSV_OTHERS;
 }
 
 static int sysv_is_ours(int evidence, uint32_t cuid, int64_t changed)
 {
-	if (evidence >= 0)
-		return evidence;
-	return cuid == (uint32_t)SYS_CALL(SYS_geteuid) &&
-	       changed >= ckpt_since();
+	return evidence == SYSV_MEMBER ||
+	       (evidence != SYSV_OTHERS &&
+		cuid == (uint32_t)SYS_CALL(SYS_geteuid) &&
+		changed >= ckpt_since());
 }
 
 static int sysv_better(int a, int b)
@@ -195,10 +204,10 @@ static int sysv_save_attached(struct ckpt_record *out)
 
 static int sysv_sem_evidence(int id, uint64_t count)
 {
-	int best = -1;
+	int best = SYSV_NOBODY;
 	uint64_t i;
 
-	for (i = 0; i < count && best < 1; i++)
+	for (i = 0; i < count && best < SYSV_MEMBER; i++)
 		best = sysv_better(best, sysv_evidence((int)SYS_CALL(
 						 SYS_semctl, id, i, GETPID,
 						 0)));
@@ -210,11 +219,12 @@ static int sysv_save_sem(struct ckpt_record *out, int id)
 	static uint16_t values[SYSV_SEMS_MAX];
 	struct sysv_object o = {.type = SYSV_SEM, .id = id};
 	struct semid_ds ds;
+	int evidence;
 
 	if (SYS_CALL(SYS_semctl, id, 0, IPC_STAT, &ds) < 0)
 		return 0;
-	if (!sysv_is_ours(sysv_sem_evidence(id, ds.sem_nsems),
-			  ds.sem_perm.cuid, ds.sem_ctime) ||
+	evidence = sysv_sem_evidence(id, ds.sem_nsems);
+	if (!sysv_is_ours(evidence, ds.sem_perm.cuid, ds.sem_ctime) ||
 	    !sysv_claim(SYSV_SEM, id))
 		return 0;
 	if (ds.sem_nsems > SYSV_SEMS_MAX)
@@ -224,7 +234,8 @@ static int sysv_save_sem(struct ckpt_record *out, int id)
 		return 0;
 	sysv_fill(&o, &ds.sem_perm);
 	o.size = ds.sem_nsems;
-	o.used = ds.sem_otime != 0;
+	o.flags = (ds.sem_otime ? SYSV_USED : 0) |
+		  (evidence == SYSV_NOBODY ? SYSV_GUESSED : 0);
 	o.length = sysv_padded(o.size * sizeof(*values));
 	ckpt_put(out, &o, sizeof(o));
 	sysv_put(out, values, o.size * sizeof(*values));
@@ -302,17 +313,18 @@ static int sysv_save_msg(struct ckpt_record *out, int id)
 {
 	struct sysv_object o = {.type = SYSV_MSG, .id = id};
 	struct msqid_ds ds;
-	int ret;
+	int evidence, ret;
 
 	if (SYS_CALL(SYS_msgctl, id, IPC_STAT, &ds) < 0)
 		return 0;
-	if (!sysv_is_ours(sysv_better(sysv_evidence(ds.msg_lspid),
-				      sysv_evidence(ds.msg_lrpid)),
-			  ds.msg_perm.cuid, ds.msg_ctime) ||
+	evidence = sysv_better(sysv_evidence(ds.msg_lspid),
+			       sysv_evidence(ds.msg_lrpid));
+	if (!sysv_is_ours(evidence, ds.msg_perm.cuid, ds.msg_ctime) ||
 	    !sysv_claim(SYSV_MSG, id))
 		return 0;
 	sysv_fill(&o, &ds.msg_perm);
 	o.size = ds.msg_qbytes;
+	o.flags = evidence == SYSV_NOBODY ? SYSV_GUESSED : SYSV_USED;
 	o.count = (uint32_t)ds.msg_qnum;
 	ret = sysv_save_messages(out, &o, ds.__msg_cbytes);
 	return ret == -EACCES ? 0 : ret;

@@ -24,7 +24,8 @@ void ground_make(struct job *job)
 				kinds_restorer(state->kind);
 
 			r.process = p;
-			ret = kind->before ? kind->before(&r, state->body,
+			ret = kind->before ? kind->before(&r, p->process->pid,
+							  state->body,
 							  state->length)
 					   : 0;
 			if (ret < 0)

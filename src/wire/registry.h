@@ -17,7 +17,7 @@
 #include <stdint.h>
 
 #define REGISTRY_MAGIC 0x52504b43u /* "CKPR" */
-#define REGISTRY_VERSION 2
+#define REGISTRY_VERSION 3
 #define REGISTRY_SLOTS 32768u
 #define REGISTRY_CLAIMS 16384u
 #define REGISTRY_HEADER 4096u
@@ -49,12 +49,24 @@ struct registry_slot {
 	int32_t poked_tid;
 	int32_t writer;	    /* pid of a snapshot child not reaped yet, or 0 */
 	uint64_t asleep_since;
-	char program[16];   /* comm, for messages */
+	/* Which of the pids that have their place here have ever been in the
+	 * computation: see registry_seen(). */
+	uint64_t seen[2];
 	int32_t poked_call; /* agent, like poked_tid: number + 1 of the system
 			     * call it sits in, 0: not known */
 	uint32_t poked_print; /* registry_print() of that call */
 };
 _Static_assert(sizeof(struct registry_slot) == 64, "a slot");
+
+/* The word in which a pid is noted as seen, and its bit there. */
+static inline uint64_t *registry_seen(struct registry_slot *slots, int32_t pid,
+				      uint64_t *bit)
+{
+	uint32_t turn = (uint32_t)pid / REGISTRY_SLOTS;
+
+	*bit = 1ull << (turn % 64);
+	return &slots[(uint32_t)pid % REGISTRY_SLOTS].seen[turn / 64 % 2];
+}
 
 /*
  * What several processes see needs to be in one image only: the first to

@@ -102,7 +102,6 @@ static void join(const struct fake *fake)
 		abort();
 	slot->pid = getpid();
 	slot->start_time = start_time();
-	strcpy(slot->program, "fake");
 	__atomic_store_n(&slot->state, fake->late_slot ? SLOT_EXEC : SLOT_LIVE,
 			 __ATOMIC_SEQ_CST);
 }

@@ -97,6 +97,16 @@ int ckpt_is_member(int pid)
 	return 0;
 }
 
+int ckpt_was_member(int pid)
+{
+	uint64_t bit, *word;
+
+	if (pid <= 0 || !preload.registry)
+		return 0;
+	word = registry_seen(registry_slots(preload.registry), pid, &bit);
+	return (__atomic_load_n(word, __ATOMIC_RELAXED) & bit) != 0;
+}
+
 int64_t ckpt_since(void)
 {
 	return preload.registry ? preload.registry->since : INT64_MAX;

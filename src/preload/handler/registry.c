@@ -37,11 +37,10 @@ static long map_registry(void *address)
 	return ret;
 }
 
-/* Our start time and name, both from one read. */
-static uint64_t read_stat(char name[16])
+static uint64_t own_start_time(void)
 {
 	char text[512];
-	const char *s = NULL, *open;
+	const char *s = NULL;
 	long fd, length, i;
 	int field;
 
@@ -56,12 +55,8 @@ static uint64_t read_stat(char name[16])
 	for (i = 0; i + 2 < length; i++) /* the name may hold a ')' */
 		if (text[i] == ')')
 			s = text + i;
-	open = sys_find(text, "(");
-	if (!s || !open)
+	if (!s)
 		return 0;
-	for (i = 0; i < 15 && open + 1 + i < s; i++)
-		name[i] = open[1 + i];
-	name[i] = 0;
 	s += 2;
 	for (field = 3; field < 22; field++) {
 		while (*s && *s != ' ')
@@ -110,12 +105,18 @@ static struct registry_slot *find_free(struct registry_slot *slots, int32_t pid)
 	return NULL;
 }
 
-static int take_slot(struct registry_header *r, uint64_t start,
-		     const char name[16])
+static void note_seen(struct registry_slot *slots, int32_t pid)
+{
+	uint64_t bit, *word = registry_seen(slots, pid, &bit);
+
+	if (!(__atomic_load_n(word, __ATOMIC_RELAXED) & bit))
+		__atomic_fetch_or(word, bit, __ATOMIC_RELAXED);
+}
+
+static int take_slot(struct registry_header *r, uint64_t start)
 {
 	struct registry_slot *slots = registry_slots(r);
 	struct registry_slot *slot = NULL;
-	int i;
 
 	preload.pid = sys_getpid();
 	if (start)
@@ -136,8 +137,7 @@ static int take_slot(struct registry_header *r, uint64_t start,
 	slot->poked_call = 0;
 	slot->writer = 0;
 	slot->asleep_since = 0;
-	for (i = 0; i < 16; i++)
-		slot->program[i] = name[i];
+	note_seen(slots, preload.pid);
 	__atomic_store_n(&slot->state, SLOT_LIVE, __ATOMIC_SEQ_CST);
 	preload.slot = slot;
 	return 0;
@@ -146,8 +146,6 @@ static int take_slot(struct registry_header *r, uint64_t start,
 int preload_registry_join(void *address)
 {
 	struct registry_header *r;
-	char name[16] = "";
-	uint64_t start;
 	long ret;
 
 	preload.registry = NULL;
@@ -160,8 +158,7 @@ int preload_registry_join(void *address)
 		ret = -EPROTO;
 		goto out;
 	}
-	start = read_stat(name);
-	ret = take_slot(r, start, name);
+	ret = take_slot(r, own_start_time());
 	if (ret < 0)
 		goto out;
 	preload.registry = r; /* from here on the handler takes pokes */
@@ -172,11 +169,10 @@ out:
 }
 
 /* Fork is to stay cheap: reading /proc would cost a fifth of it, so the start
- * time is left to the agent, and the name is the parent's still. A poke may
- * come while the fork hook is here, and calls this as well: it has to wait. */
+ * time is left to the agent. A poke may come while the fork hook is here, and calls
+ * this as well: it has to wait. */
 void preload_forked(void)
 {
-	struct registry_slot *parent = preload.slot;
 	uint64_t all = ~0ull, mask;
 
 	if (!preload.registry)
@@ -184,7 +180,7 @@ void preload_forked(void)
 	sys_sigprocmask(SIG_BLOCK, &all, &mask);
 	if (preload.pid != sys_getpid()) {
 		park_forget();
-		if (take_slot(preload.registry, 0, parent->program) < 0) {
+		if (take_slot(preload.registry, 0) < 0) {
 			preload.registry = NULL;
 			preload.slot = NULL;
 		}
