@@ -118,6 +118,11 @@ int ckpt_is_member(int pid)
 	return pid == getpid();
 }
 
+int ckpt_was_member(int pid)
+{
+	return ckpt_is_member(pid);
+}
+
 int64_t ckpt_since(void)
 {
 	return INT64_MAX;
