@@ -63,6 +63,13 @@ int ckpt_store_file(const struct ckpt_fd *fd, uint32_t file_flags, int now);
 size_t ckpt_fd_count(void);
 const struct ckpt_fd *ckpt_fd_at(size_t index);
 
+/* From inside(): this one of our own table was inside. The core takes it over;
+ * it is saved like one of the program's, but has no number there. 0 or
+ * -errno. */
+int ckpt_found(const struct ckpt_fd *owner, int fd);
+/* From save(): the id of the object that was the nth found; 0: none. */
+uint32_t ckpt_inside(const struct ckpt_fd *owner, uint32_t nth);
+
 /* Refuse the checkpoint: says why in one line ("fd 7: io_uring cannot be
  * saved"), returns error for `return ckpt_refuse(...)`. Parts are joined;
  * the list ends with NULL. */
@@ -107,6 +114,9 @@ struct ckpt_saver {
 
 	/* Kinds that stand for descriptors: */
 	int (*matches)(const struct ckpt_fd *fd); /* 1: it is mine */
+	/* Descriptors that are inside this one (on their way through a
+	 * socket): ckpt_found() for each. 0 or -errno. */
+	int (*inside)(const struct ckpt_fd *fd);
 	/* Once for each description; writes the body behind struct
 	 * image_object, which the core has put. 0 or -errno. */
 	int (*save)(const struct ckpt_fd *fd, struct ckpt_record *out);
@@ -205,8 +215,9 @@ struct ckpt_restorer {
 	void (*bonds)(const struct ckpt_object *object,
 		      struct ckpt_bonds *bonds);
 	/* Make the description. Returns a descriptor at any number (the core
-	 * moves it, sets flags, position and owner) or -errno. Called in
-	 * ascending object id, skipped when ckpt_adopt() already gave one. */
+	 * moves it, sets flags, position and owner) or -errno; -EALREADY when
+	 * ckpt_adopt() has given it one meanwhile. Called in ascending object
+	 * id, skipped when it has one before. */
 	int (*open)(struct ckpt_restore *r, const struct ckpt_object *object);
 	/* When all objects exist; those of one process then stand at their
 	 * old numbers. */

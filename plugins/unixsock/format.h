@@ -6,16 +6,15 @@
 
 #include "plugins/sockopt.h"
 
-#define UNIXSOCK_VERSION 1
+#define UNIXSOCK_VERSION 2
 #define UNIXSOCK_NAME 112 /* struct sockaddr_un, rounded up */
 
 enum unixsock_flags {
 	UNIXSOCK_LISTENS = 1,
 	UNIXSOCK_CONNECTED = 2,
-	UNIXSOCK_PEER_GONE = 4,	     /* the other end is closed */
-	UNIXSOCK_PEER_OUTSIDE = 8,   /* it belongs to somebody else */
-	UNIXSOCK_FILE = 16,	     /* its name leads to it in the file system */
-	UNIXSOCK_WAITS = 32,	     /* connected, but not accepted yet */
+	UNIXSOCK_PEER_GONE = 4, /* the other end is closed */
+	UNIXSOCK_WAITS = 8,	/* connected, but not accepted yet */
+	UNIXSOCK_FILE = 16,	/* its name leads to it in the file system */
 };
 
 struct unixsock_name {
@@ -25,27 +24,33 @@ struct unixsock_name {
 };
 
 struct unixsock_record {
-	uint64_t ino;
+	uint64_t peer_ino; /* of the other end; 0: none that anybody has */
 	uint32_t type;	   /* SOCK_STREAM ... */
 	uint32_t flags;	   /* enum unixsock_flags */
 	uint32_t shutdown; /* 1: receiving, 2: sending */
 	uint32_t backlog;
-	uint32_t peer;	   /* its object; 0: none of this process */
-	uint32_t listener; /* object by which the connection was made, or 0 */
-	int32_t standard;  /* it led outside as this standard stream; -1 */
+	int32_t standard;  /* the process has it as this standard stream; -1 */
 	int32_t peek_offset; /* SO_PEEK_OFF */
-	uint32_t mode;	   /* of the file in the file system */
-	uint32_t directory_length; /* where a relative name begins; follows,
-				    * then the queue: struct unixsock_chunk,
-				    * unpadded, each with its bytes */
+	int32_t peer_pid;    /* SO_PEERCRED; 0: nobody's */
+	uint32_t mode;	     /* of the file in the file system */
+	uint32_t waiting_count;
+	uint32_t directory_length;
 	struct unixsock_name name, peer_name;
 	struct sockopt_record options;
+	/* There follow the inodes of those that wait for accept(), the oldest
+	 * first, uint32_t each; the directory where a relative name begins;
+	 * the queue, in one record of all that have the socket: struct
+	 * unixsock_chunk, unpadded, with the objects, the sender's address
+	 * and the bytes. */
 };
 
 struct unixsock_chunk {
 	uint32_t length;
-	uint32_t more;	 /* the message goes on in the next one */
-	uint32_t sender; /* object, 0: unknown (datagrams) */
+	uint32_t more;	      /* the message goes on in the next one */
+	uint32_t name_length; /* of the sender; 0: none */
+	uint32_t objects;     /* descriptors in it: uint32_t each, their ids */
+	int32_t pid;	      /* credentials; 0: none */
+	uint32_t uid, gid;
 };
 
 #endif

@@ -1,14 +1,15 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * unixsock, saving. Kept: type, options, names, both ends in this process,
- * what is in the queues (looked at, not taken) with the bounds of messages,
- * half-close, listening with its backlog, connections that wait there and
- * come from this process.
- * Refused: descriptors in flight, data sent to a connection nobody has
- * accepted yet. Not kept: a peer outside (its end is closed then), out-of-band
- * marks, credentials of senders.
+ * unixsock, saving. Kept: type, options, names, who is at the other end, what
+ * is in the queues (looked at, not taken) with the bounds of messages, their
+ * senders, their credentials and the descriptors in them; half-close,
+ * listening with its backlog, connections that wait to be accepted.
+ * Refused: data sent to a connection nobody has accepted yet. Not kept: a peer
+ * outside (its end is closed then), out-of-band marks.
  *
- * Who is connected to whom only the kernel's unix_diag tells.
+ * Who is connected to whom only the kernel's unix_diag tells. Of several
+ * processes that have a socket one saves the queue: a look moves the place of
+ * the next look, which is the socket's.
  */
 #define _GNU_SOURCE
 #include <asm/ioctls.h>
@@ -34,6 +35,9 @@
 #define TYPE_RAW 3
 #define TYPE_CLOEXEC 02000000
 #define MESSAGE_PEEK 2
+#define MESSAGE_CLOEXEC 0x40000000
+#define CONTROL_RIGHTS 1
+#define CONTROL_CREDENTIALS 2
 #define MESSAGE_TRUNC 0x20
 #define MESSAGE_DONTWAIT 0x40
 #define STATE_LISTEN 10
@@ -196,53 +200,6 @@ static const char *unixsock_path(const struct unixsock_name *name)
 	return (const char *)name->address + 2;
 }
 
-static int unixsock_same_name(const struct unixsock_name *a,
-			      const struct unixsock_name *b)
-{
-	uint32_t i;
-
-	if (!a->length || a->length != b->length)
-		return 0;
-	for (i = 0; i < a->length; i++)
-		if (a->address[i] != b->address[i])
-			return 0;
-	return 1;
-}
-
-/* A socket of this process by its name; listening: only such. 0: none. */
-static uint32_t unixsock_named(const struct unixsock_name *name, int listening)
-{
-	size_t i;
-
-	if (!name->length)
-		return 0;
-	for (i = 0; i < ckpt_fd_count(); i++) {
-		const struct ckpt_fd *fd = ckpt_fd_at(i);
-		struct unixsock_name other = {0};
-
-		if (!unixsock_matches(fd))
-			continue;
-		if (listening && sockopt_int(fd->fd, SOCKOPT_SOCKET,
-					     SOCKOPT_ACCEPTCONN) != 1)
-			continue;
-		unixsock_name(fd->fd, SYS_getsockname, &other);
-		if (unixsock_same_name(name, &other))
-			return fd->object;
-	}
-	return 0;
-}
-
-static const struct ckpt_fd *unixsock_by_ino(uint64_t ino)
-{
-	size_t i;
-
-	for (i = 0; i < ckpt_fd_count(); i++)
-		if (ckpt_fd_at(i)->st.ino == ino &&
-		    (ckpt_fd_at(i)->st.mode & S_IFMT) == S_IFSOCK)
-			return ckpt_fd_at(i);
-	return NULL;
-}
-
 /* The name is that of this socket still, seen from here: its mode. */
 static void unixsock_file(struct unixsock_record *record, uint32_t ino)
 {
@@ -260,29 +217,6 @@ static void unixsock_file(struct unixsock_record *record, uint32_t ino)
 
 /* ---- who is at the other end ---- */
 
-/* Does it wait at a listener of this process? Returns the object. */
-static uint32_t unixsock_waits_at(uint64_t ino, int *outside)
-{
-	static struct unixsock_diag diag;
-	size_t i;
-	uint32_t n;
-
-	for (i = 0; i < ckpt_fd_count(); i++) {
-		const struct ckpt_fd *fd = ckpt_fd_at(i);
-
-		if (!unixsock_matches(fd) ||
-		    sockopt_int(fd->fd, SOCKOPT_SOCKET, SOCKOPT_ACCEPTCONN) !=
-			    1 ||
-		    diag_ask(fd->st.ino, &diag) < 0)
-			continue;
-		for (n = 0; n < diag.icon_count; n++)
-			if (diag.icons[n] == (uint32_t)ino)
-				return fd->object;
-	}
-	*outside = 1;
-	return 0;
-}
-
 static void unixsock_standard(const struct ckpt_fd *fd,
 			      struct unixsock_record *record)
 {
@@ -294,19 +228,15 @@ static void unixsock_standard(const struct ckpt_fd *fd,
 			record->standard = ckpt_fd_at(i)->fd;
 }
 
-/* A connection that nobody has accepted has no other end yet to find. */
+/* The other end of a connection that nobody has accepted is nobody's yet, so
+ * what is in it cannot be looked at. */
 static int unixsock_unaccepted(const struct ckpt_fd *fd,
 			       struct unixsock_record *record)
 {
-	int unsent = 0, outside = 0;
+	int unsent = 0;
 
 	if (record->shutdown == 3) {
 		record->flags |= UNIXSOCK_PEER_GONE;
-		return 0;
-	}
-	record->listener = unixsock_waits_at(fd->st.ino, &outside);
-	if (outside) {
-		record->flags |= UNIXSOCK_PEER_OUTSIDE;
 		return 0;
 	}
 	record->flags |= UNIXSOCK_WAITS;
@@ -322,48 +252,126 @@ static int unixsock_peer(const struct ckpt_fd *fd,
 			 const struct unixsock_diag *diag,
 			 struct unixsock_record *record)
 {
-	const struct ckpt_fd *peer;
-
 	if (!diag->has_peer)
 		return 0;
 	record->flags |= UNIXSOCK_CONNECTED;
-	peer = diag->peer_ino ? unixsock_by_ino(diag->peer_ino) : NULL;
-	if (peer) {
-		record->peer = peer->object;
-		record->listener = unixsock_named(
-			record->name.length ? &record->name :
-					      &record->peer_name, 1);
-		return 0;
-	}
-	if (!diag->peer_ino && record->type != TYPE_DGRAM)
-		return unixsock_unaccepted(fd, record);
-	record->flags |= diag->peer_ino ? UNIXSOCK_PEER_OUTSIDE :
-					  UNIXSOCK_PEER_GONE;
+	record->peer_ino = diag->peer_ino;
 	if (diag->peer_ino)
-		unixsock_standard(fd, record);
+		return 0;
+	if (record->type != TYPE_DGRAM)
+		return unixsock_unaccepted(fd, record);
+	record->flags |= UNIXSOCK_PEER_GONE;
 	return 0;
 }
 
 /* ---- the queue ---- */
 
-/* One look. Returns bytes of this message from here on, of which up to
- * SOCKET_CHUNK are in buffer; 0 with *none when there is nothing more. */
-static long unixsock_look(int fd, char *buffer, struct unixsock_name *sender,
-			  uint32_t *flags)
+/* What came with a message. */
+struct unixsock_control {
+	uint64_t length;
+	int32_t level, type;
+	union {
+		int32_t fds[1];
+		struct {
+			int32_t pid;
+			uint32_t uid, gid;
+		} credentials;
+	};
+};
+
+#define CONTROL_HEAD 16u
+
+struct unixsock_looked {
+	struct unixsock_name sender;
+	int32_t pid; /* credentials */
+	uint32_t uid, gid;
+	int32_t *fds; /* ours now; valid until the next look */
+	uint32_t fd_count;
+};
+
+static void unixsock_controls(char *at, uint64_t length,
+			      struct unixsock_looked *looked)
 {
+	while (length >= CONTROL_HEAD) {
+		struct unixsock_control *control = (void *)at;
+		uint64_t size = (control->length + 7) & ~7ull;
+
+		if (control->length < CONTROL_HEAD || control->length > length)
+			return;
+		if (control->level == SOCKOPT_SOCKET &&
+		    control->type == CONTROL_RIGHTS) {
+			looked->fds = control->fds;
+			looked->fd_count =
+				(uint32_t)(control->length - CONTROL_HEAD) / 4;
+		} else if (control->level == SOCKOPT_SOCKET &&
+			   control->type == CONTROL_CREDENTIALS) {
+			looked->pid = control->credentials.pid;
+			looked->uid = control->credentials.uid;
+			looked->gid = control->credentials.gid;
+		}
+		if (size >= length)
+			return;
+		at += size;
+		length -= size;
+	}
+}
+
+/* One look. Returns bytes of this message from here on, of which up to
+ * SOCKET_CHUNK are in buffer. */
+static long unixsock_look(int fd, char *buffer, struct unixsock_looked *looked)
+{
+	static char control[2048] __attribute__((aligned(8)));
 	struct { void *data; uint64_t length; } vector = {buffer, SOCKET_CHUNK};
 	struct message message = {
-		.name = sender->address,
-		.name_length = sizeof(sender->address),
+		.name = looked->sender.address,
+		.name_length = sizeof(looked->sender.address),
 		.vector = (void *)&vector,
 		.vector_count = 1,
+		.control = control,
+		.control_length = sizeof(control),
 	};
-	long ret = SYS_CALL(SYS_recvmsg, fd, &message,
-			    MESSAGE_PEEK | MESSAGE_TRUNC | MESSAGE_DONTWAIT);
+	long ret;
 
-	sender->length = message.name_length > 2 ? message.name_length : 0;
-	*flags = message.flags;
+	looked->sender.length = 0;
+	looked->pid = 0;
+	looked->fd_count = 0;
+	ret = SYS_CALL(SYS_recvmsg, fd, &message,
+		       MESSAGE_PEEK | MESSAGE_TRUNC | MESSAGE_DONTWAIT |
+			       MESSAGE_CLOEXEC);
+	if (ret < 0)
+		return ret;
+	if (message.name_length > 2)
+		looked->sender.length = message.name_length;
+	unixsock_controls(control, message.control_length, looked);
 	return ret;
+}
+
+/* From the start; the program's own place is put back by unixsock_end(). */
+static int unixsock_begin(const struct ckpt_fd *fd)
+{
+	int start = 0;
+	long ret = SYS_CALL(SYS_setsockopt, fd->fd, SOCKOPT_SOCKET,
+			    SOCKOPT_PEEK_OFF, &start, sizeof(start));
+
+	return ret < 0 ? unixsock_refuse(fd, (int)ret,
+					 "its queue cannot be looked at") :
+			 0;
+}
+
+static void unixsock_end(const struct ckpt_fd *fd, int peek_offset)
+{
+	SYS_CALL(SYS_setsockopt, fd->fd, SOCKOPT_SOCKET, SOCKOPT_PEEK_OFF,
+		 &peek_offset, sizeof(peek_offset));
+}
+
+/* 0 is the end of a stream, or an empty message. */
+static int unixsock_over(uint32_t type, uint32_t shutdown, long got,
+			 const struct unixsock_looked *looked)
+{
+	int ends = type == TYPE_STREAM || (type != TYPE_DGRAM && (shutdown & 1));
+
+	return got == -EAGAIN || got == -ECONNRESET ||
+	       (got == 0 && ends && !looked->fd_count);
 }
 
 static int unixsock_queue(const struct ckpt_fd *fd,
@@ -371,48 +379,85 @@ static int unixsock_queue(const struct ckpt_fd *fd,
 			  struct ckpt_record *out)
 {
 	static char buffer[SOCKET_CHUNK];
-	int ends = record->type == TYPE_STREAM ||
-		   (record->type != TYPE_DGRAM && (record->shutdown & 1));
+	static struct unixsock_looked looked;
+	uint32_t inside = 0, i;
 
 	for (;;) {
-		struct unixsock_name sender = {0};
 		struct unixsock_chunk chunk = {0};
-		uint32_t flags;
-		long got = unixsock_look(fd->fd, buffer, &sender, &flags);
+		long got = unixsock_look(fd->fd, buffer, &looked);
 
-		/* 0 is the end of the stream, or an empty message. */
-		if (got == -EAGAIN || (got == 0 && ends))
+		if (unixsock_over(record->type, record->shutdown, got, &looked))
 			return 0;
 		if (got < 0)
-			return got == -ECONNRESET ? 0 : (int)got;
+			return (int)got;
+		for (i = 0; i < looked.fd_count; i++)
+			sys_close(looked.fds[i]);
 		chunk.length = got > SOCKET_CHUNK ? SOCKET_CHUNK :
 						    (uint32_t)got;
 		chunk.more = got > SOCKET_CHUNK;
+		chunk.objects = looked.fd_count;
+		chunk.pid = looked.pid;
+		chunk.uid = looked.uid;
+		chunk.gid = looked.gid;
 		if (record->type == TYPE_DGRAM)
-			chunk.sender = unixsock_named(&sender, 0);
+			chunk.name_length = looked.sender.length;
 		ckpt_put(out, &chunk, sizeof(chunk));
+		for (i = 0; i < chunk.objects; i++) {
+			uint32_t id = ckpt_inside(fd, inside++);
+
+			ckpt_put(out, &id, sizeof(id));
+		}
+		ckpt_put(out, looked.sender.address, chunk.name_length);
 		ckpt_put(out, buffer, chunk.length);
 	}
 }
 
-/* From the start, and the program's own place put back afterwards. */
-static int unixsock_peek_all(const struct ckpt_fd *fd,
-			     const struct unixsock_record *record,
-			     struct ckpt_record *out)
+static int unixsock_has_queue(const struct unixsock_record *record)
 {
-	int start = 0;
-	long ret = SYS_CALL(SYS_setsockopt, fd->fd, SOCKOPT_SOCKET,
-			    SOCKOPT_PEEK_OFF, &start, sizeof(start));
+	if (record->flags & UNIXSOCK_LISTENS)
+		return 0;
+	/* A stream that was never connected has none. */
+	return record->type == TYPE_DGRAM ||
+	       (record->flags & UNIXSOCK_CONNECTED);
+}
 
-	if (ret < 0)
-		return unixsock_refuse(fd, (int)ret,
-				       "its queue cannot be looked at");
-	ret = unixsock_queue(fd, record, out);
-	SYS_CALL(SYS_setsockopt, fd->fd, SOCKOPT_SOCKET, SOCKOPT_PEEK_OFF,
-		 &record->peek_offset, sizeof(int32_t));
-	return ret < 0 ? unixsock_refuse(fd, (int)ret,
-					 "its queue cannot be looked at") :
-			 0;
+static int unixsock_carries(const struct ckpt_fd *fd)
+{
+	return fdinfo_number(fd->fdinfo, "scm_fds", 10, 0) &&
+	       sockopt_int(fd->fd, SOCKOPT_SOCKET, SOCKOPT_ACCEPTCONN) != 1;
+}
+
+/* Where there are descriptors in it, the one who has found them. */
+static int unixsock_is_mine(const struct ckpt_fd *fd)
+{
+	return unixsock_carries(fd) ? ckpt_inside(fd, 0) != 0 :
+				      ckpt_claim(fd->st.dev, fd->st.ino);
+}
+
+/* The descriptors on their way through it, one after the other. */
+static int unixsock_inside(const struct ckpt_fd *fd)
+{
+	static char buffer[SOCKET_CHUNK];
+	static struct unixsock_looked looked;
+	uint32_t type = (uint32_t)sockopt_int(fd->fd, SOCKOPT_SOCKET,
+					      SOCKOPT_TYPE);
+	int offset = sockopt_int(fd->fd, SOCKOPT_SOCKET, SOCKOPT_PEEK_OFF);
+	int ret = 0, is_over = 0;
+	uint32_t i;
+
+	if (!unixsock_carries(fd) || !ckpt_claim(fd->st.dev, fd->st.ino))
+		return 0;
+	ret = unixsock_begin(fd);
+	while (ret == 0 && !is_over) {
+		long got = unixsock_look(fd->fd, buffer, &looked);
+
+		for (i = 0; i < looked.fd_count; i++)
+			if (ckpt_found(fd, looked.fds[i]) < 0)
+				ret = -ENFILE;
+		is_over = got < 0 || unixsock_over(type, 0, got, &looked);
+	}
+	unixsock_end(fd, offset);
+	return ret;
 }
 
 static int unixsock_save(const struct ckpt_fd *fd, struct ckpt_record *out)
@@ -420,13 +465,16 @@ static int unixsock_save(const struct ckpt_fd *fd, struct ckpt_record *out)
 	static struct unixsock_diag diag;
 	static char directory[4096];
 	struct unixsock_record record = {
-		.ino = fd->st.ino,
 		.standard = -1,
 		.type = (uint32_t)sockopt_int(fd->fd, SOCKOPT_SOCKET,
 					      SOCKOPT_TYPE),
 		.peek_offset = sockopt_int(fd->fd, SOCKOPT_SOCKET,
 					   SOCKOPT_PEEK_OFF),
 	};
+	struct {
+		int32_t pid;
+		uint32_t uid, gid;
+	} peer = {0, 0, 0};
 	int ret = diag_ask(fd->st.ino, &diag);
 	long length = 0;
 
@@ -434,18 +482,23 @@ static int unixsock_save(const struct ckpt_fd *fd, struct ckpt_record *out)
 		return unixsock_refuse(fd, ret,
 				       "the kernel does not tell who is at its "
 				       "other end (module unix_diag)");
-	if (fdinfo_number(fd->fdinfo, "scm_fds", 10, 0))
-		return unixsock_refuse(fd, -EOPNOTSUPP,
-				       "descriptors are on their way through "
-				       "it; try again when they are received");
 	sockopt_save(fd->fd, &record.options);
 	unixsock_name(fd->fd, SYS_getsockname, &record.name);
 	unixsock_name(fd->fd, SYS_getpeername, &record.peer_name);
 	unixsock_file(&record, diag.file_ino);
+	unixsock_standard(fd, &record);
 	record.shutdown = diag.shutdown;
+	if (sockopt_get(fd->fd, SOCKOPT_SOCKET, SOCKOPT_PEERCRED, &peer,
+			sizeof(peer)) == 0)
+		record.peer_pid = peer.pid;
 	if (diag.state == STATE_LISTEN) {
 		record.flags |= UNIXSOCK_LISTENS;
 		record.backlog = diag.backlog;
+		record.waiting_count = diag.icon_count;
+		if (diag.waiting > diag.icon_count)
+			return unixsock_refuse(fd, -EOPNOTSUPP,
+					       "more than 256 connections wait "
+					       "to be accepted");
 	} else {
 		ret = unixsock_peer(fd, &diag, &record);
 		if (ret < 0)
@@ -456,20 +509,23 @@ static int unixsock_save(const struct ckpt_fd *fd, struct ckpt_record *out)
 					sizeof(directory));
 	record.directory_length = length > 0 ? (uint32_t)length : 0;
 	ckpt_put(out, &record, sizeof(record));
+	ckpt_put(out, diag.icons, record.waiting_count * sizeof(*diag.icons));
 	ckpt_put(out, directory, record.directory_length);
-	if (record.flags & UNIXSOCK_LISTENS)
+	if (!unixsock_has_queue(&record) || !unixsock_is_mine(fd))
 		return 0;
-	/* A stream that was never connected has no queue. */
-	if (record.type != TYPE_DGRAM && !(record.flags & UNIXSOCK_CONNECTED))
-		return 0;
-	if (record.standard >= 0)
-		return 0;
-	return unixsock_peek_all(fd, &record, out);
+	ret = unixsock_begin(fd);
+	if (ret == 0)
+		ret = unixsock_queue(fd, &record, out);
+	unixsock_end(fd, record.peek_offset);
+	return ret < 0 ? unixsock_refuse(fd, ret,
+					 "its queue cannot be looked at") :
+			 0;
 }
 
 const struct ckpt_saver unixsock_saver = {
 	.kind = 73,
 	.name = "unixsock",
 	.matches = unixsock_matches,
+	.inside = unixsock_inside,
 	.save = unixsock_save,
 };

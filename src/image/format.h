@@ -227,9 +227,16 @@ struct image_file {
 	uint32_t path_length; /* the path follows, without NUL */
 };
 
+enum image_fd_flags {
+	IMAGE_FD_CLOEXEC = 1, /* FD_CLOEXEC */
+	IMAGE_FD_INSIDE = 2,  /* was no descriptor of the program, but on its
+			       * way through a socket; fd is the service
+			       * thread's number, which none of them has */
+};
+
 struct image_fd {
 	int32_t fd;
-	uint32_t flags;	 /* FD_CLOEXEC */
+	uint32_t flags;	 /* enum image_fd_flags */
 	uint32_t object; /* id of a plugin's record */
 	uint32_t pad;
 };

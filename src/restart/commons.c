@@ -140,7 +140,7 @@ static size_t process_find(const struct job *job, const size_t *order,
 /* Ascending in the image, as the kernel listed them. */
 static const struct image_fd *fd_find(const struct job_process *p, int fd)
 {
-	size_t low = 0, high = p->fd_count;
+	size_t low = 0, high = p->fd_count, i;
 
 	while (low < high) {
 		size_t middle = (low + high) / 2;
@@ -152,6 +152,9 @@ static const struct image_fd *fd_find(const struct job_process *p, int fd)
 		else
 			high = middle;
 	}
+	for (i = 0; i < p->inside_count; i++)
+		if (p->inside[i]->fd == fd)
+			return p->inside[i];
 	return NULL;
 }
 

@@ -502,6 +502,8 @@ static void open_all(struct ckpt_restore *r)
 			continue;
 		r->asked = 0;
 		fd = kinds_restorer(r->views[i].kind)->open(r, &r->views[i]);
+		if (fd == -EALREADY && r->made[i] >= 0)
+			continue;
 		if (fd < 0)
 			fail("%s cannot be opened again: %s", r->views[i].label,
 			     strerror(-fd));

@@ -119,6 +119,12 @@ static void take_fd(struct job_process *p, const void *body, size_t length)
 
 	if (length < sizeof(*fd) || fd->fd < 0)
 		damaged(p, "a descriptor record is wrong");
+	if (fd->flags & IMAGE_FD_INSIDE) {
+		p->inside = grow(p->inside, p->inside_count,
+				 sizeof(*p->inside));
+		p->inside[p->inside_count++] = fd;
+		return;
+	}
 	p->fds = grow(p->fds, p->fd_count, sizeof(*p->fds));
 	p->fds[p->fd_count++] = fd;
 }

@@ -102,6 +102,8 @@ struct job_process {
 	size_t file_count;	 /* highest id + 1 */
 	const struct image_fd **fds;
 	size_t fd_count;
+	const struct image_fd **inside; /* numbers of what is in sockets */
+	size_t inside_count;
 	struct job_object *objects; /* ascending id */
 	size_t object_count;
 	struct job_state *states;

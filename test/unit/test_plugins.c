@@ -488,26 +488,6 @@ START_TEST(unixsock_peer_gone_or_outside)
 }
 END_TEST
 
-START_TEST(unixsock_descriptor_in_flight)
-{
-	int ends[2], fd = 0;
-	union {
-		char space[CMSG_SPACE(sizeof(int))];
-		struct cmsghdr head;
-	} control = {.head = {CMSG_LEN(sizeof(int)), SOL_SOCKET, SCM_RIGHTS}};
-	struct iovec vector = {"x", 1};
-	struct msghdr message = {.msg_iov = &vector, .msg_iovlen = 1,
-				 .msg_control = &control,
-				 .msg_controllen = sizeof(control)};
-
-	memcpy(CMSG_DATA(&control.head), &fd, sizeof(fd));
-	ck_assert_int_eq(socketpair(AF_UNIX, SOCK_STREAM, 0, ends), 0);
-	ck_assert_int_eq(sendmsg(ends[0], &message, 0), 1);
-	ck_assert_int_eq(world_save(ends, 2), -EOPNOTSUPP);
-	ck_assert_ptr_nonnull(strstr(world_refusal(), "on their way"));
-}
-END_TEST
-
 /* ---- internet sockets ---- */
 
 START_TEST(inet_listener)
@@ -929,7 +909,6 @@ int main(void)
 	tcase_add_test(tests, unixsock_server);
 	tcase_add_test(tests, unixsock_datagrams_by_name);
 	tcase_add_test(tests, unixsock_peer_gone_or_outside);
-	tcase_add_test(tests, unixsock_descriptor_in_flight);
 	tcase_add_test(tests, inet_listener);
 	tcase_add_test(tests, inet_connection_is_reset);
 	tcase_add_test(tests, netlink_groups);

@@ -479,21 +479,84 @@ static int match(void)
 	return 0;
 }
 
+/* ---- those inside others ---- */
+
+#define FOUND_MAX 1024u
+
+/* Behind the program's own in frozen.descriptors, in the order they were
+ * found; `owner` is an index there. */
+static struct {
+	uint32_t first, room;
+	uint32_t *owner;
+} found;
+
+int ckpt_found(const struct ckpt_fd *owner, int fd)
+{
+	uint32_t i = frozen.fd_count;
+	int ret;
+
+	if (i - found.first == found.room) {
+		sys_close(fd);
+		return frozen_fail(-ENFILE, "more than ", NUMBER(found.room),
+				   " descriptors are on their way through "
+				   "sockets", NULL);
+	}
+	ret = read_one(sys_gettid(), fd, &frozen.descriptors[i],
+		       &frozen.fd_flags[i]);
+	if (ret < 0)
+		return ret;
+	found.owner[i - found.first] =
+		(uint32_t)(owner - frozen.descriptors);
+	frozen.fd_flags[i] |= IMAGE_FD_INSIDE;
+	frozen.fd_count++;
+	return 0;
+}
+
+uint32_t ckpt_inside(const struct ckpt_fd *owner, uint32_t nth)
+{
+	uint32_t i;
+
+	for (i = found.first; i < frozen.fd_count; i++)
+		if (frozen.descriptors[found.owner[i - found.first]].object ==
+			    owner->object &&
+		    nth-- == 0)
+			return frozen.descriptors[i].object;
+	return 0;
+}
+
+/* What is found may have something inside, too. */
+static int find_inside(void)
+{
+	uint32_t i;
+	int ret = 0;
+
+	for (i = 0; i < frozen.fd_count && ret == 0; i++)
+		ret = plugins_inside(&frozen.descriptors[i]);
+	return ret;
+}
+
 int fds_read(void)
 {
 	size_t count = program_fds.count, i;
 	int tid = parked_tid();
 	int ret = 0;
 
+	found.first = (uint32_t)count;
+	found.room = FOUND_MAX;
+	found.owner = frozen_alloc(FOUND_MAX * sizeof(*found.owner));
+	count += FOUND_MAX;
 	frozen.descriptors = frozen_alloc(count * sizeof(*frozen.descriptors));
 	frozen.fd_flags = frozen_alloc(count * sizeof(*frozen.fd_flags));
 	frozen.fd_leader = frozen_alloc(count * sizeof(*frozen.fd_leader));
-	if (!frozen.descriptors || !frozen.fd_flags || !frozen.fd_leader)
+	if (!found.owner || !frozen.descriptors || !frozen.fd_flags ||
+	    !frozen.fd_leader)
 		return frozen.error;
-	for (i = 0; i < count && ret == 0; i++)
+	for (i = 0; i < found.first && ret == 0; i++)
 		ret = read_one(tid, program_fds.fds[i], &frozen.descriptors[i],
 			       &frozen.fd_flags[i]);
 	frozen.fd_count = (uint32_t)i;
+	if (ret == 0)
+		ret = find_inside();
 	return ret < 0 ? ret : match();
 }
 

@@ -184,6 +184,8 @@ void limits_forget(void);
 
 /* ---- plugin.c ---- */
 int plugins_capture(void); /* under the program's own limits */
+/* ckpt_found() for what is inside of it. */
+int plugins_inside(const struct ckpt_fd *fd);
 int plugins_save(void);	  /* one record for each description */
 int plugins_records(void); /* writes what has been held back so far */
 void plugins_leave(void);

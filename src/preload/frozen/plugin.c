@@ -244,6 +244,13 @@ static const struct ckpt_saver *saver_of(const struct ckpt_fd *fd)
 	return NULL;
 }
 
+int plugins_inside(const struct ckpt_fd *fd)
+{
+	const struct ckpt_saver *saver = saver_of(fd);
+
+	return saver && saver->inside ? saver->inside(fd) : 0;
+}
+
 static void owner_of(int fd, struct image_object *head)
 {
 	struct {
