@@ -74,6 +74,7 @@ struct part {
 	int image_result;
 	char image_why[512];
 
+	pid_t inside_tid; /* its table has what is in sockets; 0: none */
 	uint32_t threads;
 	uint64_t park_ns, bytes, stopped_ns, raw, stored;
 	struct service_written written;

@@ -207,6 +207,7 @@ static void said(struct service *service, const struct service_message *message,
 		break;
 	case SERVICE_CAPTURED:
 		p->bytes = message->captured.bytes;
+		p->inside_tid = message->captured.tid;
 		climb(p, PART_CAPTURING, PART_CAPTURED);
 		break;
 	case SERVICE_SNAPSHOTTED:

@@ -147,7 +147,7 @@ json_t *tree_report(void)
 /* ---- shared descriptions ---- */
 
 struct holder {
-	pid_t pid;
+	pid_t pid, tid; /* of the task whose table it is */
 	int fd;
 	dev_t dev;
 	ino_t ino;
@@ -159,7 +159,8 @@ struct holders {
 	int lost; /* out of memory */
 };
 
-static void note(struct holders *all, pid_t pid, int fd, const struct stat *st)
+static void note(struct holders *all, pid_t pid, pid_t tid, int fd,
+		 const struct stat *st)
 {
 	if (all->count == all->room) {
 		size_t room = all->room ? 2 * all->room : 256;
@@ -173,7 +174,7 @@ static void note(struct holders *all, pid_t pid, int fd, const struct stat *st)
 		all->room = room;
 	}
 	all->list[all->count++] =
-		(struct holder){pid, fd, st->st_dev, st->st_ino};
+		(struct holder){pid, tid, fd, st->st_dev, st->st_ino};
 }
 
 static void note_descriptors(struct holders *all, pid_t pid)
@@ -188,7 +189,31 @@ static void note_descriptors(struct holders *all, pid_t pid)
 	while (dir && (entry = readdir(dir)))
 		if (*entry->d_name != '.' &&
 		    fstatat(dirfd(dir), entry->d_name, &st, 0) == 0)
-			note(all, pid, atoi(entry->d_name), &st);
+			note(all, pid, pid, atoi(entry->d_name), &st);
+	if (dir)
+		closedir(dir);
+}
+
+/* Those on their way through sockets: the service thread has looked and has
+ * got them, at numbers that the program does not use. */
+static void note_inside(struct holders *all, pid_t pid, pid_t tid)
+{
+	char path[64], own[64];
+	struct dirent *entry;
+	struct stat st;
+	DIR *dir;
+
+	snprintf(path, sizeof(path), "/proc/%d/task/%d/fd", pid, tid);
+	dir = opendir(path);
+	while (dir && (entry = readdir(dir))) {
+		if (*entry->d_name == '.')
+			continue;
+		snprintf(own, sizeof(own), "/proc/%d/fd/%.20s", pid,
+			 entry->d_name);
+		if (lstat(own, &st) < 0 &&
+		    fstatat(dirfd(dir), entry->d_name, &st, 0) == 0)
+			note(all, pid, tid, atoi(entry->d_name), &st);
+	}
 	if (dir)
 		closedir(dir);
 }
@@ -197,7 +222,7 @@ static void note_descriptors(struct holders *all, pid_t pid)
  * equal ones come to stand side by side. */
 static int description_order(const struct holder *a, const struct holder *b)
 {
-	long ret = syscall(SYS_kcmp, a->pid, b->pid, KCMP_FILE, a->fd, b->fd);
+	long ret = syscall(SYS_kcmp, a->tid, b->tid, KCMP_FILE, a->fd, b->fd);
 
 	if (ret == 0)
 		return 0;
@@ -261,8 +286,11 @@ json_t *tree_shared(void)
 
 	if (now.parts && !now.parts->next)
 		return shared; /* one process shares with nobody */
-	for (struct part *p = now.parts; p; p = p->next)
+	for (struct part *p = now.parts; p; p = p->next) {
 		note_descriptors(&all, p->pid);
+		if (p->inside_tid)
+			note_inside(&all, p->pid, p->inside_tid);
+	}
 	if (all.lost)
 		ending_fail(NULL, -ENOMEM, "comparing descriptors");
 	if (all.count)

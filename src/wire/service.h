@@ -120,6 +120,9 @@ struct service_captured {
 	uint64_t bytes; /* of memory to be written, before compression */
 	uint32_t descriptors;
 	uint32_t areas;
+	int32_t tid; /* the service thread's, whose table has what is inside
+		      * sockets beside the program's; 0: nothing is */
+	uint32_t pad;
 };
 
 struct service_snapshotted {

@@ -429,6 +429,7 @@ int capture_enter(struct service_message *m)
 	m->captured = (struct service_captured){
 		.bytes = frozen.bytes,
 		.descriptors = frozen.fd_count,
+		.tid = fds_any_inside() ? sys_gettid() : 0,
 		.areas = frozen.area_count,
 	};
 	return 0;

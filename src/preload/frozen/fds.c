@@ -524,6 +524,11 @@ uint32_t ckpt_inside(const struct ckpt_fd *owner, uint32_t nth)
 	return 0;
 }
 
+int fds_any_inside(void)
+{
+	return frozen.fd_count > found.first;
+}
+
 /* What is found may have something inside, too. */
 static int find_inside(void)
 {

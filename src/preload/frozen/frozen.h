@@ -208,6 +208,8 @@ int fds_make_way(void);
 int fds_catch_up(void);
 int fds_read(void);
 int fds_records(void);
+/* Were there descriptors on their way through sockets? */
+int fds_any_inside(void);
 /* One of them that leads to this file, or -1. */
 int fds_find(uint64_t dev, uint64_t ino);
 
