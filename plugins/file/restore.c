@@ -146,25 +146,48 @@ static int file_lock(int fd, const struct file_lock *lock)
 	return -1;
 }
 
+/* Locks of the process, or those of the description. */
+static void file_take_locks(struct ckpt_restore *r,
+			    const struct ckpt_object *object,
+			    const struct file_view *view, int fd, int posix)
+{
+	uint32_t i;
+
+	for (i = 0; i < view->record->lock_count; i++) {
+		if ((view->locks[i].kind == FILE_LOCK_POSIX) != posix)
+			continue;
+		if (file_lock(fd, &view->locks[i]) < 0)
+			ckpt_report(r,
+				    "%s: a lock on %s is not held any more: "
+				    "%m; somebody else may have it",
+				    object->label, view->path);
+	}
+}
+
 static int file_connect(struct ckpt_restore *r, const struct ckpt_object *object,
 			int fd)
 {
 	struct file_view view;
 	int ret = file_view(object, &view);
-	uint32_t i;
 
 	if (ret < 0)
 		return ret;
 	if (view.record->type == FILE_IS_MEMFD && view.record->seals &&
 	    fcntl(fd, F_ADD_SEALS, view.record->seals) < 0 && errno != EPERM)
 		ckpt_report(r, "%s: its seals cannot be set: %m", object->label);
-	for (i = 0; i < view.record->lock_count; i++)
-		if (file_lock(fd, &view.locks[i]) < 0)
-			ckpt_report(r,
-				    "%s: a lock on %s is not held any more: "
-				    "%m; somebody else may have it",
-				    object->label, view.path);
+	file_take_locks(r, object, &view, fd, 0);
 	return 0;
+}
+
+static int file_hold(struct ckpt_restore *r, const struct ckpt_object *object,
+		     int fd)
+{
+	struct file_view view;
+	int ret = file_view(object, &view);
+
+	if (ret == 0)
+		file_take_locks(r, object, &view, fd, 1);
+	return ret;
 }
 
 static void file_show(const struct ckpt_object *object, char *line, size_t size)
@@ -190,5 +213,6 @@ const struct ckpt_restorer file_restorer = {
 	.name = "file",
 	.open = file_open,
 	.connect = file_connect,
+	.hold = file_hold,
 	.show = file_show,
 };
