@@ -7,6 +7,8 @@
  *	bound memcpy MIB THREADS
  *	bound write MIB FILE	sequential write and fsync
  *	bound read MIB FILE THREADS	of a file in the page cache
+ *	bound place MIB FILE THREADS	the same into memory that has not been
+ *					touched before
  */
 #define _GNU_SOURCE
 #include <fcntl.h>
@@ -16,14 +18,18 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <time.h>
 #include <unistd.h>
 
 #define BLOCK (1 << 20)
+#ifndef MADV_POPULATE_WRITE
+#define MADV_POPULATE_WRITE 23
+#endif
 
 static const char *what, *kind, *path;
 static int blocks, threads;
-static char *source;
+static char *source, *untouched;
 static int next;
 
 static double now(void)
@@ -57,14 +63,19 @@ static void *work(void *arg)
 	memset(back, 1, BLOCK);
 	while ((block = __atomic_fetch_add(&next, 1, __ATOMIC_RELAXED)) < blocks) {
 		char *from = source + (block % 16) * (size_t)BLOCK;
+		char *to = back;
 
+		if (untouched) {
+			to = untouched + block * (size_t)BLOCK;
+			madvise(to, BLOCK, MADV_POPULATE_WRITE);
+		}
 		if (!strcmp(what, "lz4"))
 			LZ4_compress_default(from, out, BLOCK, LZ4_compressBound(BLOCK));
 		else if (!strcmp(what, "unlz4"))
 			LZ4_decompress_safe(out, back, size, BLOCK);
 		else if (!strcmp(what, "memcpy"))
 			memcpy(back, from, BLOCK);
-		else if (pread(fd, back, BLOCK, (off_t)block * BLOCK) != BLOCK)
+		else if (pread(fd, to, BLOCK, (off_t)block * BLOCK) != BLOCK)
 			abort();
 	}
 	return arg;
@@ -95,9 +106,15 @@ int main(int argc, char **argv)
 	}
 	if (!strcmp(what, "memcpy")) {
 		threads = atoi(argv[3]);
-	} else if (!strcmp(what, "read")) {
+	} else if (!strcmp(what, "read") || !strcmp(what, "place")) {
 		path = argv[3];
 		threads = atoi(argv[4]);
+		if (!strcmp(what, "place"))
+			untouched = mmap(NULL, blocks * (size_t)BLOCK,
+					 PROT_READ | PROT_WRITE,
+					 MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+		if (untouched == MAP_FAILED)
+			return 1;
 	} else {
 		kind = argv[3];
 		threads = atoi(argv[4]);
