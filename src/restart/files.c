@@ -39,7 +39,7 @@
 /* What files_apply() did, newest first, for files_undo(). */
 struct change {
 	struct change *next;
-	char *path;	 /* NULL: nothing to remove */
+	char *path;	 /* a file, or a folder that was missing */
 	char *displaced; /* renamed away from path, or NULL */
 };
 static struct change *changes;
@@ -413,11 +413,39 @@ static int make_beside(const struct job_file *file, char *name, size_t size)
 	return fd < 0 ? -errno : fd;
 }
 
+/* Folders that are gone, as on another machine: it needs them for a file. */
+static int make_folders(const char *path)
+{
+	char folder[PATH_MAX], *slash = folder;
+	int made = 0;
+
+	if (snprintf(folder, sizeof(folder), "%s", path) >=
+	    (int)sizeof(folder))
+		return -ENAMETOOLONG;
+	while ((slash = strchr(slash + 1, '/'))) {
+		*slash = 0;
+		if (mkdir(folder, 0700) == 0) {
+			remember(folder, NULL);
+			report("the folder %s was gone; it has been made again",
+			       folder);
+			made = 1;
+		} else if (errno != EEXIST && access(folder, F_OK) < 0) {
+			return -errno;
+		}
+		*slash = '/';
+	}
+	return made ? 0 : -ENOENT;
+}
+
 static void roll_back(const struct job *job, struct job_file *file)
 {
 	char name[PATH_MAX], *aside = NULL;
 	int fd = make_beside(file, name, sizeof(name)), ret;
 
+	if (fd == -ENOENT) {
+		ret = make_folders(file->path);
+		fd = ret < 0 ? ret : make_beside(file, name, sizeof(name));
+	}
 	if (fd < 0)
 		fail("%s cannot be rolled back to its content at the checkpoint: cannot write beside it: %s; make its directory writable or use --files reopen",
 		     file->path, strerror(-fd));
@@ -528,7 +556,7 @@ void files_undo(void)
 		if (change->displaced)
 			rename(change->displaced, change->path);
 		else
-			unlink(change->path);
+			remove(change->path);
 	}
 }
 
