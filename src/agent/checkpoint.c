@@ -58,6 +58,10 @@ static void too_late(struct loop_timer *timer)
 		if (q->state < least && !(q->stopped && !q->woken) &&
 		    late++ == 0)
 			p = q;
+	if (late == 0 && now.phase == PHASE_STOP && now.pending.pid) {
+		prepare_pending();
+		return;
+	}
 	if (late == 0) {
 		ending_fail(NULL, -ETIMEDOUT, "phase %s",
 			    phase_name(now.phase));

@@ -250,15 +250,73 @@ void members_name(void)
 
 /* ---- strangers ---- */
 
+/* Who may be one. In a loop of forks there is always somebody who has not
+ * loaded us yet, but never the same one. */
+struct suspect {
+	pid_t pid;
+	uint64_t start_time;
+	uint64_t since; /* it looks so, without a break */
+	uint64_t alone; /* ... and has memory of its own */
+};
+
+struct suspects {
+	struct suspect *list;
+	size_t count, room;
+};
+
+static struct suspects suspects; /* as the last look left them */
+
 struct walk {
 	pid_t *pids; /* still to be walked, as parent */
 	size_t count, room;
 	pid_t parent;
 	uint64_t since;
-	int pending;
+	struct suspects seen;
+	struct members_pending *pending;
 	int found;
 	struct members_stranger *out;
 };
+
+static void suspect_keep(struct suspects *all, const struct suspect *one)
+{
+	if (all->count == all->room) {
+		size_t room = all->room ? 2 * all->room : 16;
+		struct suspect *more =
+			reallocarray(all->list, room, sizeof(*more));
+
+		if (!more)
+			return;
+		all->list = more;
+		all->room = room;
+	}
+	all->list[all->count++] = *one;
+}
+
+/* 1: there is hope. The time in which it shares its parent's memory does not
+ * count. */
+static int may_still_come(struct walk *walk, pid_t pid, uint64_t start_time,
+			  int sharing)
+{
+	uint64_t time = loop_now();
+	struct suspect one = {pid, start_time, time, time};
+
+	for (size_t i = 0; i < suspects.count; i++) {
+		const struct suspect *then = &suspects.list[i];
+
+		if (then->pid != pid || then->start_time != start_time ||
+		    then->since < walk->since) /* of a former checkpoint */
+			continue;
+		one.since = then->since;
+		one.alone = sharing ? time : then->alone;
+	}
+	suspect_keep(&walk->seen, &one);
+	if (!sharing && time - one.alone > PENDING_NS)
+		return 0;
+	if (!walk->pending->pid || one.since < walk->pending->since)
+		*walk->pending =
+			(struct members_pending){pid, sharing, one.since};
+	return 1;
+}
 
 static void walk_add(struct walk *walk, pid_t pid)
 {
@@ -332,38 +390,37 @@ static void look_at_child(pid_t pid, void *data)
 		return;
 	walk_add(walk, pid);
 	if (proc_same_memory(pid, walk->parent)) {
-		walk->pending = 1; /* vfork: nobody may be signalled */
-		return;
+		may_still_come(walk, pid, stat.start_time, 1);
+		return; /* vfork: nobody may be signalled */
 	}
 	sign = proc_maps(pid, LIBRARY) == 1;
 	if (sign && HAS_33(status.caught)) {
 		pidfd = identify(pid, stat.start_time);
 		if (pidfd >= 0)
 			member_add(pid, stat.start_time, pidfd, NULL);
-		walk->pending = 1;
+		may_still_come(walk, pid, stat.start_time, 0);
 		return;
 	}
 	sign = sign || HAS_33(status.ignored) || age(&stat) < NEWBORN_NS;
-	if (sign && loop_now() - walk->since < PENDING_NS) {
-		walk->pending = 1;
+	if (sign && may_still_come(walk, pid, stat.start_time, 0))
 		return;
-	}
 	stranger_found(walk, pid, stat.comm,
 		       "runs without the library (static, setuid, or started "
 		       "with a cleaned environment)");
 }
 
-int members_stranger(uint64_t since, int *pending, struct members_stranger *out)
+int members_stranger(uint64_t since, struct members_pending *pending,
+		     struct members_stranger *out)
 {
-	struct walk walk = {.since = since, .out = out};
+	struct walk walk = {.since = since, .pending = pending, .out = out};
 
+	memset(pending, 0, sizeof(*pending));
 	members_scan();
 	for (struct member *m = members.first; m; m = m->next) {
 		walk_add(&walk, m->pid);
 		if (answers(m) || !m->slot)
 			continue;
-		walk.pending = 1;
-		if (loop_now() - since > PENDING_NS &&
+		if (!may_still_come(&walk, m->pid, m->start_time, 0) &&
 		    proc_maps(m->pid, LIBRARY) == 0)
 			stranger_found(&walk, m->pid, m->program,
 				       "has become a program that the library "
@@ -376,7 +433,8 @@ int members_stranger(uint64_t since, int *pending, struct members_stranger *out)
 		proc_children(walk.parent, look_at_child, &walk);
 	}
 	free(walk.pids);
-	*pending = walk.pending;
+	free(suspects.list);
+	suspects = walk.seen;
 	return walk.found;
 }
 
@@ -387,7 +445,7 @@ int members_stranger(uint64_t since, int *pending, struct members_stranger *out)
 void members_kill(void)
 {
 	struct members_stranger stranger;
-	int pending = 0;
+	struct members_pending pending;
 
 	members_stranger(loop_now(), &pending, &stranger); /* raw clones */
 	members.doomed = members.count > 0;

@@ -41,16 +41,22 @@ struct member *members_first(void);
 struct member *members_find(pid_t pid);
 unsigned members_count(void);
 
-/* Look for descendants that the library is not in. *pending: some are just
- * being born or in exec: ask again soon (they count as foreign after `since`
- * (loop_now()) is a second ago). Descendants without a slot that the library
- * is in become members. Returns 1 and who it is, else 0. */
+/* Look for descendants that the library is not in. Some may just be being
+ * born or in exec, or share their parent's memory (vfork): those are pending,
+ * ask again soon. One that has been so for a second, and since `since`
+ * (loop_now()), counts as a stranger. Descendants without a slot that the
+ * library is in become members. Returns 1 and who it is, else 0. */
+struct members_pending {
+	pid_t pid;	/* who has been so for the longest; 0: nobody */
+	int sharing;	/* its parent's memory */
+	uint64_t since; /* loop_now() */
+};
 struct members_stranger {
 	pid_t pid;
 	char program[24];
 	char why[160];
 };
-int members_stranger(uint64_t since, int *pending,
+int members_stranger(uint64_t since, struct members_pending *pending,
 		     struct members_stranger *out);
 
 /* SIGKILL for every member, and for who joins them before all are dead. */

@@ -24,12 +24,12 @@
 
 #include "agent/generation.h"
 #include "agent/loop.h"
+#include "agent/members.h"
 #include "agent/store.h"
 #include "agent/worker.h"
 #include "wire/phases.h"
 #include "wire/service.h"
 
-struct member;
 struct service;
 
 enum part_state {
@@ -120,6 +120,8 @@ struct checkpoint {
 	uint64_t memory;    /* of the processes, for the space on disk */
 
 	uint64_t phase_began; /* loop_now() */
+	uint64_t looked;      /* for strangers, the first time; 0: not yet */
+	struct members_pending pending; /* as the last look left them */
 	uint64_t tick_ms;
 	uint64_t told; /* bytes of the last PROGRESS */
 	struct loop_timer tick, deadline, progress;
@@ -134,6 +136,8 @@ void checkpoint_deadline(uint32_t ms);
 /* prepare.c */
 void prepare_begin(const json_t *body);
 int prepare_fault(void); /* 1: CKPT_FAULT made the phase fail */
+/* Fails, naming who does not get to be one that can be stopped. */
+void prepare_pending(void);
 
 /* stop.c */
 void stop_begin(void);

@@ -3,6 +3,7 @@
  * descendants that we cannot stop. */
 #define _GNU_SOURCE
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
@@ -10,6 +11,7 @@
 #include "agent/agent.h"
 #include "agent/members.h"
 #include "agent/now.h"
+#include "agent/proc.h"
 #include "agent/uplink.h"
 #include "util/log.h"
 
@@ -27,13 +29,29 @@ static void prepare_run(struct worker_job *job)
 		now.job_result = store_open(now.generation.store_fd);
 }
 
+void prepare_pending(void)
+{
+	struct proc_stat stat = {.comm = "?"};
+	char what[256], text[512];
+	pid_t pid = now.pending.pid;
+
+	proc_stat(pid, 0, &stat);
+	proc_describe(pid, what, sizeof(what));
+	snprintf(text, sizeof(text), "process %d (%s) %s, and %s", pid,
+		 stat.comm,
+		 now.pending.sharing ? "shares its parent's memory (vfork or "
+				       "posix_spawn) until it gets to its exec"
+				     : "does not get to load the library",
+		 what);
+	ending_fail_text(pid, stat.comm, -ETIMEDOUT, text);
+}
+
 static void tree_look(struct loop_timer *timer)
 {
 	struct members_stranger stranger;
-	int pending;
 
 	(void)timer;
-	if (members_stranger(now.phase_began, &pending, &stranger) &&
+	if (members_stranger(now.phase_began, &now.pending, &stranger) &&
 	    !now.ignore_foreign) {
 		char text[512];
 
@@ -49,9 +67,16 @@ static void tree_look(struct loop_timer *timer)
 		ending_fail(NULL, -ESRCH, "there is nothing to checkpoint");
 		return;
 	}
-	if (pending &&
-	    loop_now() - now.phase_began < (uint64_t)now.stop_ms * 1000000) {
-		loop_timer_set(&now.tick, AGAIN_MS);
+	/* Who has come since is no reason to wait: in a busy tree somebody
+	 * always has, and STOP looks again. */
+	if (!now.looked)
+		now.looked = loop_now();
+	if (now.pending.pid && now.pending.since <= now.looked) {
+		if (loop_now() - now.phase_began <
+		    (uint64_t)now.stop_ms * 1000000)
+			loop_timer_set(&now.tick, AGAIN_MS);
+		else
+			prepare_pending();
 		return;
 	}
 	now.phase_done = 1;
@@ -147,6 +172,7 @@ void prepare_begin(const json_t *body)
 	now.phase_began = loop_now();
 	now.warnings = json_array();
 	now.told = 0;
+	now.looked = 0;
 	worker_cancel(0);
 	options_take(body);
 	generation_dir_take(body);

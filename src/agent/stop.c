@@ -63,9 +63,9 @@ static void part_poke(struct part *p, int wake)
 int stop_gather(void)
 {
 	struct members_stranger stranger;
-	int pending = 0, more = 0;
+	int more = 0;
 
-	if (members_stranger(now.phase_began, &pending, &stranger) &&
+	if (members_stranger(now.phase_began, &now.pending, &stranger) &&
 	    !now.ignore_foreign) {
 		ending_fail(NULL, 0,
 			    "process %d (%s), started meanwhile, %s; end it, "
@@ -80,7 +80,7 @@ int stop_gather(void)
 				ending_fail(NULL, -ENOMEM, "process %d",
 					    m->pid);
 		}
-	return more || pending;
+	return more || now.pending.pid;
 }
 
 /* Their parents, who are told of it, are parked by then; so is who would take
