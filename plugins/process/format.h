@@ -21,7 +21,7 @@ struct process_record {
 	/* Of its threads, the same for all in practice: by ckpt_restart. */
 	int32_t no_new_privs, securebits, tsc, io_flusher, seccomp;
 	int32_t speculation[3]; /* PR_SPEC_STORE_BYPASS and following */
-	uint32_t pad;
+	int32_t lock_future; /* mlockall(MCL_FUTURE); it puts that back itself */
 	uint64_t bounding, ambient; /* capabilities; the sets of each thread it
 				     * keeps itself */
 };

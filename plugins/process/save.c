@@ -2,15 +2,17 @@
 /*
  * process, saving and reviving: attributes that are in no other place.
  * Kept: limits, dumpable, child subreaper, no THP, MDWE, membarrier
- * registrations; no_new_privs, securebits, the bounding and ambient sets of
+ * registrations, mlockall(MCL_FUTURE); no_new_privs, securebits, the bounding and ambient sets of
  * capabilities, TSC and speculation controls.
  * Told, but not put back: seccomp filters (a filter cannot be read) and a
  * hard limit above what the user has now. Of each thread by the thread
  * itself: see preload/handler.
  */
 #define _GNU_SOURCE
+#include <errno.h>
 #include <linux/membarrier.h>
 #include <linux/prctl.h>
+#include <sys/mman.h>
 
 #include <ckpt/plugin.h>
 
@@ -76,6 +78,21 @@ static void process_capabilities(void)
 	}
 }
 
+/* mlockall(MCL_FUTURE) is told nowhere, but then a new page is there at once,
+ * or there is none because too much is locked. */
+static int32_t process_locks_future(void)
+{
+	unsigned char there = 0;
+	long page = SYS_CALL(SYS_mmap, NULL, 4096, PROT_READ | PROT_WRITE,
+			     MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+	if (page < 0 && page >= -4095)
+		return page == -EAGAIN;
+	SYS_CALL(SYS_mincore, page, 4096, &there);
+	SYS_CALL(SYS_munmap, page, 4096);
+	return there & 1;
+}
+
 static int process_capture(struct ckpt_record *out)
 {
 	int i;
@@ -90,6 +107,7 @@ static int process_capture(struct ckpt_record *out)
 	process.no_new_privs = process_prctl(PR_GET_NO_NEW_PRIVS, 0);
 	process.securebits = process_prctl(PR_GET_SECUREBITS, 0);
 	process.tsc = process_tsc();
+	process.lock_future = process_locks_future();
 	process.io_flusher = process_prctl(PR_GET_IO_FLUSHER, 0);
 	process.seccomp = process_prctl(PR_GET_SECCOMP, 0);
 	for (i = 0; i < 3; i++)
@@ -145,6 +163,8 @@ static int process_revive(void)
 		SYS_CALL(SYS_prctl, PR_SET_MDWE, process.mdwe, 0, 0, 0);
 	for (i = 0; i < PROCESS_LIMITS; i++)
 		process_limit(i);
+	if (process.lock_future > 0)
+		SYS_CALL(SYS_mlockall, MCL_FUTURE);
 	/* Last: it closes our own /proc/self to us. */
 	if (process.dumpable == 0 || process.dumpable == 1)
 		SYS_CALL(SYS_prctl, PR_SET_DUMPABLE, process.dumpable, 0, 0, 0);

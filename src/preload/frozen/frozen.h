@@ -143,6 +143,7 @@ extern struct frozen_vdso frozen_vdso;
 
 /* Keeps the first reason: parts, joined, up to a NULL. Returns error. */
 int frozen_fail(int error, ...);
+int frozen_no_memory(int error);
 void frozen_fail_parts(int error, __builtin_va_list parts);
 /* In a call of frozen_fail(): numbers and errors as text. */
 #define NUMBER(n) frozen_number((char[24]){0}, (uint64_t)(n), 10)

@@ -39,6 +39,17 @@ static int is_scarce(void)
 	       limit.rlim_cur != RLIM_INFINITY;
 }
 
+int frozen_no_memory(int error)
+{
+	return frozen_fail(error,
+			   error == -EAGAIN ?
+				   "no memory for the checkpoint: the program "
+				   "locks all it maps (mlockall), and the limit "
+				   "of locked memory (ulimit -l) leaves no room" :
+				   "no memory for the checkpoint",
+			   NULL);
+}
+
 int frozen_memory_open(void)
 {
 	uint64_t size = is_scarce() ? SCRATCH_LEAST : SCRATCH_MOST;
@@ -49,8 +60,7 @@ int frozen_memory_open(void)
 		at = map(size);
 	}
 	if (refused(at))
-		return frozen_fail((int)at, "no memory for the checkpoint",
-				   NULL);
+		return frozen_no_memory((int)at);
 	frozen.scratch = (uint64_t)at;
 	frozen.scratch_size = size;
 	frozen.scratch_used = 0;
@@ -60,8 +70,7 @@ int frozen_memory_open(void)
 	at = map(FROZEN_ARENA);
 	if (refused(at)) {
 		frozen_memory_close();
-		return frozen_fail((int)at, "no memory for the checkpoint",
-				   NULL);
+		return frozen_no_memory((int)at);
 	}
 	frozen.arena = (uint64_t)at;
 	frozen.arena_used = 0;
@@ -85,7 +94,7 @@ void *frozen_alloc(size_t size)
 	uint64_t at = (frozen.scratch_used + 15) & ~15ull;
 
 	if (size > frozen.scratch_size - at) {
-		frozen_fail(-ENOMEM, "no memory for the checkpoint", NULL);
+		frozen_no_memory(-ENOMEM);
 		return NULL;
 	}
 	frozen.scratch_used = at + size;

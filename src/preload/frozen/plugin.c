@@ -52,8 +52,7 @@ static int body_open(void)
 			   MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 
 	if (at < 0 && at >= -4095)
-		return frozen_fail((int)at, "no memory for the checkpoint",
-				   NULL);
+		return frozen_no_memory((int)at);
 	body = (struct ckpt_record){
 		.data = (unsigned char *)at,
 		.size = 64u << 10,
