@@ -20,7 +20,7 @@
 #include <ucontext.h>
 
 static volatile int finish;
-static volatile sig_atomic_t in_handler, on_stack;
+static volatile sig_atomic_t in_handler;
 
 static void *in_malloc(void *arg)
 {
@@ -77,8 +77,7 @@ static void handler(int signal)
 {
 	char here;
 
-	(void)signal;
-	if (on_stack == 1) {
+	if (signal == SIGUSR2) {
 		stack_t now;
 
 		sigaltstack(NULL, &now);
@@ -98,7 +97,6 @@ static void *in_a_handler(void *arg)
 
 		mine.ss_sp = malloc(mine.ss_size);
 		check(sigaltstack(&mine, NULL) == 0);
-		on_stack = 1;
 		raise(SIGUSR2);
 	} else {
 		raise(SIGUSR1);
