@@ -366,6 +366,13 @@ need() {
 	done
 }
 
+# Several hosts: see lib-hosts.sh.
+hosts() {
+	# shellcheck disable=SC1091 # checked by itself
+	. "$CKPT_SOURCE/test/story/lib-hosts.sh"
+	hosts_make "$@"
+}
+
 # ---- the story itself
 
 mkdir -p "$STORY_DIR"/{home,work,run,tmp}
