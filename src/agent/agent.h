@@ -37,6 +37,7 @@ struct agent {
 	const char *coordinator, *computation;
 	int ready_fd; /* -1 when told */
 	int capsule;
+	int index; /* of the group in the checkpoint it comes from; or -1 */
 	unsigned expect; /* so many REBORN before the group is back */
 	unsigned life;	 /* image_rebirth.life they must carry; 0: any */
 	const char *stopped; /* "PID,PID": go back as stopped; or NULL */

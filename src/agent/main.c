@@ -40,7 +40,7 @@
 #define FAREWELL_MS 5000
 #define LOG_MAX (1 << 20)
 
-struct agent agent = {.ready_fd = -1, .dir_fd = -1, .lock_fd = -1};
+struct agent agent = {.index = -1, .ready_fd = -1, .dir_fd = -1, .lock_fd = -1};
 
 struct guest {
 	struct guest *next;
@@ -218,6 +218,7 @@ enum {
 	OPTION_COMPUTATION,
 	OPTION_READY_FD,
 	OPTION_CAPSULE,
+	OPTION_INDEX,
 	OPTION_EXPECT,
 	OPTION_LIFE,
 	OPTION_STOPPED,
@@ -231,6 +232,7 @@ static const struct option options[] = {
 	{"computation", required_argument, NULL, OPTION_COMPUTATION},
 	{"ready-fd", required_argument, NULL, OPTION_READY_FD},
 	{"capsule", no_argument, NULL, OPTION_CAPSULE},
+	{"index", required_argument, NULL, OPTION_INDEX},
 	{"expect", required_argument, NULL, OPTION_EXPECT},
 	{"life", required_argument, NULL, OPTION_LIFE},
 	{"stopped", required_argument, NULL, OPTION_STOPPED},
@@ -244,7 +246,7 @@ static void usage(void)
 	puts("usage: ckpt_agent --group-dir DIR --coordinator HOST:PORT\n"
 	     "                  --computation ID [--ready-fd N] [--for-pid "
 	     "PID]\n"
-	     "                  [--capsule] [--expect N] [--life N]\n"
+	     "                  [--capsule] [--index N] [--expect N] [--life N]\n"
 	     "                  [--stopped PID[,PID...]]\n"
 	     "\n"
 	     "Looks after the processes of one host group. Started by\n"
@@ -286,6 +288,9 @@ static void options_take(int argc, char **argv)
 			break;
 		case OPTION_CAPSULE:
 			agent.capsule = 1;
+			break;
+		case OPTION_INDEX:
+			agent.index = (int)number(name, optarg, 0, 1 << 20);
 			break;
 		case OPTION_EXPECT:
 			agent.expect = (unsigned)number(name, optarg, 1,

@@ -69,7 +69,7 @@ struct part {
 	int writer_pidfd;
 
 	int image_fd, image_named;
-	char image_name[32];
+	char image_name[48];
 	struct worker_job image_job;
 	int image_result;
 	char image_why[512];
@@ -105,6 +105,7 @@ struct checkpoint {
 	/* Of PREPARE. */
 	uint32_t compress, threads, sync, rollback, stop_ms, capture_ms, keep;
 	int hold, ignore_foreign;
+	int group, groups; /* our place among so many */
 	uint32_t number_of_generation;
 	enum wire_phase fault_phase;
 	int fault_error;

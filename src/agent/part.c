@@ -43,7 +43,13 @@ struct part *part_add(struct member *m)
 	p->pid = m->pid;
 	memcpy(p->program, m->program, sizeof(p->program));
 	p->writer_pidfd = p->image_fd = -1;
-	snprintf(p->image_name, sizeof(p->image_name), "proc-%d.img", m->pid);
+	/* Other hosts have the same pids. */
+	if (now.groups > 1)
+		snprintf(p->image_name, sizeof(p->image_name),
+			 "group-%d-proc-%d.img", now.group, m->pid);
+	else
+		snprintf(p->image_name, sizeof(p->image_name), "proc-%d.img",
+			 m->pid);
 	m->part = p;
 	while (*at)
 		at = &(*at)->next;

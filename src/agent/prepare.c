@@ -137,6 +137,8 @@ static void options_take(const json_t *body)
 	now.rollback =
 		strcmp(wire_string(body, "files", "rollback"), "reopen") != 0;
 	now.keep = (uint32_t)wire_int(body, "keep", 2);
+	now.group = (int)wire_int(body, "group", 0);
+	now.groups = (int)wire_int(body, "groups", 1);
 	now.stop_ms = (uint32_t)wire_int(body, "stop_ms", 60000);
 	now.capture_ms = (uint32_t)wire_int(body, "capture_ms", 60000);
 	now.hold = wire_bool(body, "hold", 0);

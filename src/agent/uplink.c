@@ -14,6 +14,7 @@
 #include "agent/loop.h"
 #include "agent/members.h"
 #include "agent/rebirth.h"
+#include "util/cookie.h"
 #include "util/log.h"
 #include "util/runtime.h"
 
@@ -184,15 +185,16 @@ static void introduce(void)
 	log_line("connected to the coordinator at %s", agent.coordinator);
 	uplink_say(WIRE_REGISTER,
 		   json_pack("{s:o, s:I, s:i, s:o, s:b, s:i, s:i, s:i, s:s, "
-			     "s:O?}",
+			     "s:O?, s:i}",
 			     "host", wire_text(host), "group",
-			     (json_int_t)util_pid_namespace(), "pid",
+			     (json_int_t)util_host_group(), "pid",
 			     (int)getpid(), "runtime_dir",
 			     wire_text(agent.group_dir), "capsule",
 			     agent.capsule, "uid", (int)geteuid(), "expect",
 			     rebirth_busy() ? (int)agent.expect : 0,
 			     "processes", (int)members_count(), "computation",
-			     agent.computation, "state", uplink.state));
+			     agent.computation, "state", uplink.state, "index",
+			     agent.index));
 	rebirth_report();
 	agent_check_end(); /* it may have waited for this */
 }
@@ -228,7 +230,7 @@ static void dial(struct loop_timer *timer)
 	(void)timer;
 	snprintf(host, sizeof(host), "%.*s", (int)(colon - agent.coordinator),
 		 agent.coordinator);
-	if (util_cookie_read(port, cookie, why, sizeof(why)) < 0) {
+	if (util_cookie_read(host, port, cookie, why, sizeof(why)) < 0) {
 		complain(why);
 		dial_later();
 		return;

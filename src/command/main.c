@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "util/attach.h"
+#include "util/cookie.h"
 #include "util/die.h"
 #include "wire/peer.h"
 
@@ -29,6 +30,7 @@ enum exit_status {
 enum {
 	OPTION_JSON = OPTION_OWN,
 	OPTION_NO_WAIT,
+	OPTION_PRINT_COOKIE,
 	OPTION_HELP,
 	OPTION_VERSION,
 };
@@ -45,6 +47,7 @@ static const struct option long_options[] = {
 	{"quit", no_argument, NULL, 'q'},
 	{"json", no_argument, NULL, OPTION_JSON},
 	{"no-wait", no_argument, NULL, OPTION_NO_WAIT},
+	{"print-cookie", no_argument, NULL, OPTION_PRINT_COOKIE},
 	{"help", no_argument, NULL, OPTION_HELP},
 	{"version", no_argument, NULL, OPTION_VERSION},
 	{NULL, 0, NULL, 0},
@@ -62,6 +65,7 @@ static const char usage[] =
 	"  -i, --interval SECONDS   checkpoint that often (0: not any more)\n"
 	"  -k, --kill               kill all processes\n"
 	"  -q, --quit               kill all processes and end the coordinator\n"
+	"      --print-cookie       the secret that control of it needs\n"
 	"\n"
 	"      --json               answer with one JSON object\n"
 	"  -h, --host HOST          the coordinator's host (127.0.0.1)\n"
@@ -75,7 +79,7 @@ static const char usage[] =
 
 static struct {
 	enum wire_type type; /* WIRE_NONE: nothing yet */
-	int kill, wait, json;
+	int kill, wait, json, cookie;
 	long seconds;
 	int on_terminal; /* a line of progress stands there */
 } ask = {.wait = 1};
@@ -140,6 +144,9 @@ static void read_options(struct util_attach *where, int argc, char **argv)
 		case OPTION_NO_WAIT:
 			ask.wait = 0;
 			break;
+		case OPTION_PRINT_COOKIE:
+			ask.cookie = 1;
+			break;
 		case OPTION_HELP:
 			fputs(usage, stdout);
 			exit(0);
@@ -152,7 +159,7 @@ static void read_options(struct util_attach *where, int argc, char **argv)
 	}
 	if (optind < argc)
 		die("\"%s\" is too much; see --help", argv[optind]);
-	if (ask.type == WIRE_NONE)
+	if (ask.type == WIRE_NONE && !ask.cookie)
 		die("say what to ask for (-s, -l, -c ...); see --help");
 	if (ask.type == WIRE_CHECKPOINT && ask.kill && !ask.wait)
 		die("-kc and --no-wait do not go together: it would not be "
@@ -255,6 +262,24 @@ static int await_reply(struct wire_peer *peer)
 	    *wire_error(peer) ? wire_error(peer) : strerror(-ret));
 }
 
+/* For another host, which asks by ssh. */
+static int print_cookie(const struct util_attach *where)
+{
+	unsigned char cookie[UTIL_COOKIE_BYTES];
+	char text[UTIL_COOKIE_DIGITS + 1], err[1024];
+	int port = where->port > 0 ? where->port : UTIL_DEFAULT_PORT;
+	int ret = util_cookie_read(where->host, port, cookie, err, sizeof(err));
+
+	if (ret == -ENOENT)
+		die("no coordinator of yours has been at %s:%d", where->host,
+		    port);
+	if (ret < 0)
+		die("%s", err);
+	util_cookie_print(cookie, text);
+	puts(text);
+	return EXIT_DONE;
+}
+
 int main(int argc, char **argv)
 {
 	struct util_attach where;
@@ -265,6 +290,8 @@ int main(int argc, char **argv)
 	util_attach_defaults(&where);
 	where.how = ATTACH_JOIN;
 	read_options(&where, argc, argv);
+	if (ask.cookie)
+		return print_cookie(&where);
 	where.how = ATTACH_JOIN; /* there is nothing to start one for */
 	peer = util_coordinator_attach(&where, ROLE_COMMAND, err, sizeof(err));
 	if (!peer)

@@ -31,6 +31,7 @@ static struct {
 	enum wire_phase fault_phase;
 	int fault_error;
 	int sync;
+	int groups; /* that take part */
 	struct group *leader; /* writes the manifest */
 	int led;	      /* ... and has done it */
 	int64_t started, stopped, deadline, patience;
@@ -284,11 +285,12 @@ static int64_t patience_of(enum wire_phase phase)
 	}
 }
 
-static json_t *prepare_body(void)
+static json_t *prepare_body(int place)
 {
 	json_t *body = json_pack(
-		"{s:i, s:i, s:o, s:o, s:o, s:b, s:i, s:o, s:i, s:i, s:i, s:b}",
-		"request", now.request, "generation", now.generation, "dir",
+		"{s:i, s:i, s:i, s:i, s:o, s:o, s:o, s:b, s:i, s:o, s:i, s:i, "
+		"s:i, s:b}",
+		"request", now.request, "group", place, "groups", now.groups, "generation", now.generation, "dir",
 		wire_text(computation.folder), "generation_dir",
 		wire_text(now.path), "compress",
 		wire_text(wire_string(computation.options, "compress", "auto")),
@@ -346,6 +348,7 @@ static void commit_rest(void)
 static void phase_begin(enum wire_phase phase)
 {
 	struct group *g;
+	int place = 0;
 
 	now.phase = phase;
 	now.patience = patience_of(phase);
@@ -361,11 +364,11 @@ static void phase_begin(enum wire_phase phase)
 	}
 	if (rounds[phase].message == WIRE_NONE)
 		return;
-	for (g = groups_first(); g; g = g->next)
+	for (g = groups_first(); g; place += g->taking_part, g = g->next)
 		if (g->taking_part)
 			connection_send(g->connection, rounds[phase].message,
 					phase == PHASE_PREPARE
-						? prepare_body()
+						? prepare_body(place)
 						: json_pack("{s:i}", "request",
 							    now.request));
 }
@@ -453,7 +456,7 @@ void agent_failed(struct connection *connection, json_t *body)
 	const char *text = wire_string(body, "text", "");
 	int pid = wire_int(body, "pid", 0);
 	int error = wire_int(body, "error", 0);
-	char who[320] = "", pid_text[16];
+	char who[448] = "", pid_text[16];
 
 	if (!is_current(group, body) || now.aborting)
 		return;
@@ -466,7 +469,7 @@ void agent_failed(struct connection *connection, json_t *body)
 		return;
 	}
 	if (groups_count() > 1)
-		snprintf(who, sizeof(who), "%s: ", group->host);
+		snprintf(who, sizeof(who), "%s: ", group_name(group));
 	snprintf(pid_text, sizeof(pid_text), "%d", pid);
 	if (pid > 0 && !strstr(text, pid_text)) /* the agent says it mostly */
 		snprintf(who + strlen(who), sizeof(who) - strlen(who),
@@ -517,10 +520,10 @@ static void participant_gone(struct group *group, const char *how)
 
 void checkpoint_group_lost(struct group *group)
 {
-	char how[400];
+	char how[512];
 
 	snprintf(how, sizeof(how), "the agent on %s was lost in phase %s",
-		 group->host, phase_name(now.phase));
+		 group_name(group), phase_name(now.phase));
 	participant_gone(group, how);
 }
 
@@ -529,7 +532,7 @@ void checkpoint_group_left(struct group *group)
 	char how[400];
 
 	snprintf(how, sizeof(how), "the last process on %s has ended",
-		 group->host);
+		 group_name(group));
 	participant_gone(group, how);
 	if (now.leader == group)
 		now.leader = NULL;
@@ -591,7 +594,7 @@ int checkpoint_possible(char *err, size_t errsize)
 			snprintf(err, errsize,
 				 "the agent on %s does not "
 				 "answer",
-				 g->host);
+				 group_name(g));
 			return -EAGAIN;
 		}
 		if (!g->restored) {
@@ -601,6 +604,12 @@ int checkpoint_possible(char *err, size_t errsize)
 	}
 	if (!groups_count()) {
 		snprintf(err, errsize, "no agent has registered");
+		return -EAGAIN;
+	}
+	if (computation_misses_groups()) {
+		snprintf(err, errsize,
+			 "the agents of %d more hosts are on their way",
+			 computation_misses_groups());
 		return -EAGAIN;
 	}
 	return 0;
@@ -645,6 +654,7 @@ int checkpoint_start(const struct checkpoint_request *request, char *err,
 	now.aborting = 0;
 	now.started = now.stopped = loop_now();
 	now.reason[0] = '\0';
+	now.groups = groups_count();
 	for (g = groups_first(); g; g = g->next)
 		g->taking_part = 1;
 	log_line("checkpoint: generation %d in %s", now.generation, now.path);
@@ -667,7 +677,7 @@ void checkpoint_expired(int64_t time)
 	(void)time;
 	for (g = groups_first(); g; g = g->next)
 		if (g->taking_part && !g->done)
-			late = g->host;
+			late = group_name(g);
 	if (now.aborting) {
 		log_line("the agent on %s does not answer to the abort", late);
 		failed();

@@ -19,7 +19,8 @@
 
 #define TAKE_UP_SECONDS 8 /* agents dial again within three */
 
-struct computation computation = {.lock_fd = -1, .deadline = NEVER};
+struct computation computation = {
+	.lock_fd = -1, .deadline = NEVER, .had_until = NEVER};
 
 static int quit_when_over;
 
@@ -148,13 +149,29 @@ static void save_state(void)
 	json_decref(state);
 }
 
+void computation_had(int groups)
+{
+	computation.had_groups = groups > 0 && groups < 100000 ? groups : 0;
+	computation.had_until = computation.had_groups > groups_count()
+					? loop_now() + TAKE_UP_SECONDS * 1000
+					: NEVER;
+}
+
+int computation_misses_groups(void)
+{
+	int missing = computation.had_groups - groups_count();
+
+	return computation.had_until != NEVER && missing > 0 ? missing : 0;
+}
+
 static int take_up(const json_t *state)
 {
 	const char *id = wire_string(state, "computation", "");
 	const char *dir = wire_string(state, "dir", "");
 
 	if (!*id || strlen(id) >= sizeof(computation.id) || strchr(id, '/') ||
-	    dir[0] != '/' || strlen(dir) >= DIR_MAX || !groups_of(id))
+	    dir[0] != '/' || strlen(dir) >= DIR_MAX ||
+	    (!groups_of(id) && wire_int(state, "host_groups", 1) < 2))
 		return 0;
 	computation_continue(id, wire_string(state, "name", ""), dir,
 			     wire_int(state, "generation", 0),
@@ -162,6 +179,7 @@ static int take_up(const json_t *state)
 	if (!settings.interval)
 		interval_set(wire_int(state, "interval", 0));
 	computation_await_groups(TAKE_UP_SECONDS);
+	computation_had(wire_int(state, "host_groups", 0));
 	groups_find_again(id);
 	return 1;
 }
@@ -189,7 +207,7 @@ static void computation_end(void)
 	computation.id[0] = '\0';
 	computation.generation = 0;
 	computation.restoring = 0;
-	computation.deadline = NEVER;
+	computation.deadline = computation.had_until = NEVER;
 	json_decref(computation.options);
 	computation.options = NULL;
 	save_state();
@@ -211,11 +229,12 @@ void computation_await_groups(int seconds)
 
 json_t *computation_state(void)
 {
-	return json_pack("{s:s, s:s, s:o, s:i, s:i, s:O}", "computation",
+	return json_pack("{s:s, s:s, s:o, s:i, s:i, s:i, s:O}", "computation",
 			 computation.id, "name", computation.name, "dir",
 			 wire_text(computation.dir), "generation",
 			 computation.generation, "interval", settings.interval,
-			 "options", computation.options);
+			 "host_groups", groups_count(), "options",
+			 computation.options);
 }
 
 void computation_changed(void)
@@ -233,12 +252,23 @@ void computation_changed(void)
 
 int64_t computation_deadline(void)
 {
-	return computation_exists() ? computation.deadline : NEVER;
+	if (!computation_exists())
+		return NEVER;
+	return computation.deadline < computation.had_until
+		       ? computation.deadline
+		       : computation.had_until;
 }
 
 void computation_expired(int64_t now)
 {
-	(void)now;
+	if (computation.had_until <= now) {
+		if (computation_misses_groups())
+			log_line("%d host groups have not come back",
+				 computation_misses_groups());
+		computation.had_until = NEVER;
+	}
+	if (computation.deadline > now)
+		return;
 	computation.deadline = NEVER;
 	if (computation.restoring) {
 		log_line("the restart has not come to its end: not all host "

@@ -87,6 +87,10 @@ struct computation {
 	json_t *options;       /* compress, sync, files, keep, threads */
 	int restoring;	       /* groups still expected back; 0: not */
 	int64_t deadline;      /* without a group by then it is over */
+	/* Our predecessor had so many groups: they are waited for until then
+	 * before a checkpoint is made. */
+	int had_groups;
+	int64_t had_until;
 };
 extern struct computation computation;
 
@@ -102,6 +106,10 @@ int computation_exists(void);
 void computation_changed(void);
 void computation_await_groups(int seconds);
 int computation_awaits_groups(void); /* none has registered yet */
+/* After being killed: so many groups there were. */
+void computation_had(int groups);
+/* So many of those that a killed coordinator had have not come back yet. */
+int computation_misses_groups(void);
 /* At the start: go on with what a killed coordinator of this port had, if any
  * of it still lives on this host. */
 void computation_take_up(void);
@@ -118,7 +126,9 @@ struct group {
 	struct connection *connection; /* NULL: the agent is lost */
 	char host[256];
 	char runtime_dir[PATH_MAX]; /* RUNTIME, or RUNTIME/COMPUTATION-GROUP */
-	unsigned long number;	    /* of the pid namespace */
+	unsigned long number;	    /* util_host_group() there */
+	char address[80];	    /* where its agent calls from */
+	int index; /* its place among the groups; the first is the root's */
 	pid_t agent_pid;
 	int capsule;
 	int restored; /* RESTARTED has come, or nothing to wait for */
@@ -137,9 +147,11 @@ struct group {
 	int64_t raw, stored, total;   /* its PROGRESS */
 };
 
-struct group *groups_first(void);
+struct group *groups_first(void); /* by their index */
 int groups_count(void);
 int groups_processes(void);
+/* "HOST", or "HOST (ADDRESS)" where there are several. In a static buffer. */
+const char *group_name(const struct group *group);
 void group_lost(struct group *group); /* its connection has ended */
 void groups_send(enum wire_type type, json_t *body); /* to all connected */
 /* Ask all for PROCESSES; returns the seq that answers will carry. */

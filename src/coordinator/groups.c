@@ -80,6 +80,31 @@ int groups_answered(int64_t seq)
 	return 1;
 }
 
+const char *group_name(const struct group *group)
+{
+	static char name[sizeof(group->host) + sizeof(group->address) + 4];
+	const char *colon = strrchr(group->address, ':');
+
+	if (groups_count() < 2 || !colon)
+		return group->host;
+	snprintf(name, sizeof(name), "%s (%.*s)", group->host,
+		 (int)(colon - group->address), group->address);
+	return name;
+}
+
+/* A group keeps its place from one restart to the next; a new one is last. */
+static void group_add(struct group *group, int index)
+{
+	struct group **at = &groups;
+	int last = -1;
+
+	for (; *at && (index < 0 || (*at)->index <= index); at = &(*at)->next)
+		last = (*at)->index;
+	group->index = index < 0 ? last + 1 : index;
+	group->next = *at;
+	*at = group;
+}
+
 static void group_free(struct group *group)
 {
 	struct group **at;
@@ -142,6 +167,7 @@ static int belongs(struct connection *connection, const json_t *body)
 	}
 	if (settings.interval == 0)
 		interval_set(wire_int(state, "interval", 0));
+	computation_had(wire_int(state, "host_groups", 0));
 	return 1;
 }
 
@@ -174,8 +200,7 @@ void agent_register(struct connection *connection, json_t *body)
 			connection_drop(connection, "out of memory");
 			return;
 		}
-		group->next = groups;
-		groups = group;
+		group_add(group, wire_int(body, "index", -1));
 		strcpy(group->host, host);
 		strcpy(group->runtime_dir, dir);
 		group->number = wire_int(body, "group", 0);
@@ -183,6 +208,8 @@ void agent_register(struct connection *connection, json_t *body)
 	}
 	group->connection = connection;
 	connection->group = group;
+	snprintf(group->address, sizeof(group->address), "%s",
+		 wire_address(connection->peer));
 	group->agent_pid = wire_int(body, "pid", 0);
 	group->capsule = wire_bool(body, "capsule", 0);
 	group->processes = wire_int(body, "processes", 0);
@@ -192,7 +219,7 @@ void agent_register(struct connection *connection, json_t *body)
 	log_line("agent of %s/%lu (pid %d, %s) has registered: %d processes",
 		 group->host, group->number, (int)group->agent_pid,
 		 wire_address(connection->peer), group->processes);
-	connection_send(connection, WIRE_STATE, computation_state());
+	computation_changed();
 	connection_send(connection, WIRE_QUERY,
 			json_pack("{s:I}", "seq", (json_int_t)last_seq));
 	if (clients_killing()) /* it was not there to hear it */
@@ -271,7 +298,7 @@ void group_lost(struct group *group)
 
 static int is_here(const struct group *group)
 {
-	return !group->capsule && !strcmp(group->host, settings.host) &&
+	return !group->capsule && group->number == util_host_group() &&
 	       access(group->runtime_dir, R_OK | W_OK | X_OK) == 0;
 }
 
@@ -355,7 +382,7 @@ static void replace_dead(const char *group_dir, const char *id)
 	const char *number = strrchr(group_dir, '-') + 1;
 
 	/* Those of a capsule died with it. */
-	if (strtoul(number, NULL, 10) == util_pid_namespace() &&
+	if (strtoul(number, NULL, 10) == util_host_group() &&
 	    agent_is_dead(group_dir))
 		start_agent(group_dir, id);
 }

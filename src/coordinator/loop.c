@@ -17,6 +17,7 @@
 #include <unistd.h>
 
 #include "coordinator/coordinator.h"
+#include "util/cookie.h"
 #include "util/log.h"
 #include "util/runtime.h"
 

@@ -14,6 +14,7 @@
 
 #include "coordinator/coordinator.h"
 #include "util/attach.h"
+#include "util/cookie.h"
 #include "util/daemon.h"
 #include "util/die.h"
 #include "util/log.h"
@@ -322,6 +323,7 @@ int main(int argc, char **argv)
 	if (util_cookie_make(settings.port, settings.cookie, err, sizeof(err)) <
 	    0)
 		die("%s", err);
+	unsetenv("CKPT_COOKIE"); /* agents find it where we keep it */
 	open_log();
 	/* Who connects from now on is served when we have gone to the
 	 * background; until then errors reach the user. */

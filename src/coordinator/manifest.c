@@ -12,6 +12,7 @@
 
 #define MANIFEST_SCHEMA 1
 
+/* group: its place in "groups", -1: of no matter. */
 static void append(json_t *all, const json_t *from, const char *key, int group)
 {
 	json_t *entry;
@@ -22,22 +23,6 @@ static void append(json_t *all, const json_t *from, const char *key, int group)
 			json_object_set_new(entry, "group",
 					    json_integer(group));
 		json_array_append(all, entry);
-	}
-}
-
-/* A file that several processes had is in the store once. */
-static void append_files(json_t *all, const json_t *from)
-{
-	json_t *entry, *other;
-	size_t i, j;
-	int known;
-
-	json_array_foreach (json_object_get(from, "files"), i, entry) {
-		known = 0;
-		json_array_foreach (all, j, other)
-			known |= json_equal(entry, other);
-		if (!known)
-			json_array_append(all, entry);
 	}
 }
 
@@ -68,9 +53,10 @@ json_t *manifest_make(const struct checkpoint_figures *figures,
 				  "tree", json_object_get(captured, "tree"),
 				  "shared",
 				  json_object_get(captured, "shared")));
-		append(images, written, "images", index++);
+		append(images, written, "images", index);
 		append(warnings, written, "warnings", -1);
-		append_files(files, written);
+		/* Device and inode mean something on that host only. */
+		append(files, written, "files", index++);
 	}
 	return json_pack(
 		"{s:i, s:s, s:s, s:i, s:s, s:I, s:o, s:o, s:o, s:o, s:O, "

@@ -106,8 +106,9 @@ json_t *list_data(void)
 	for (g = groups_first(); g; g = g->next)
 		json_array_append_new(
 			groups,
-			json_pack("{s:o, s:I, s:i, s:b, s:b, s:O?}", "host",
-				  wire_text(g->host), "group",
+			json_pack("{s:o, s:s, s:I, s:i, s:b, s:b, s:O?}",
+				  "host", wire_text(g->host), "address",
+				  g->address, "group",
 				  (json_int_t)g->number, "agent_pid",
 				  (int)g->agent_pid, "capsule", g->capsule,
 				  "connected", g->connection != NULL,
@@ -121,8 +122,8 @@ static void list_group(FILE *out, const struct group *g)
 	json_t *process;
 	size_t i;
 
-	fprintf(out, "%s, %s %lu, agent %d%s\n", g->host,
-		g->capsule ? "capsule" : "pid namespace", g->number,
+	fprintf(out, "%s, %s %lu, agent %d%s\n", group_name(g),
+		g->capsule ? "capsule" : "group", g->number,
 		(int)g->agent_pid, g->connection ? "" : " (lost)");
 	json_array_foreach (g->list, i, process)
 		fprintf(out,

@@ -73,6 +73,7 @@ static const char usage[] =
 	"      --any-coordinator    use the one that runs, else start one (default)\n"
 	"  -j, --join               only one that runs\n"
 	"      --new-coordinator    start one, at a free port unless -p is given\n"
+	"      --bind ADDRESS       where a new one listens (127.0.0.1)\n"
 	"\n"
 	"For the first program of a computation:\n"
 	"  -d, --ckptdir DIR        checkpoints go there (.)\n"
@@ -440,7 +441,7 @@ int main(int argc, char **argv)
 		die("%s", err);
 	length = strlen(group_dir);
 	snprintf(group_dir + length, sizeof(group_dir) - length, "/%s-%lu",
-		 computation, util_pid_namespace());
+		 computation, util_host_group());
 	start_agent(group_dir, coordinator, computation);
 	set_environment(library, plugins, group_dir, coordinator, computation);
 	become(path, argv, argc);

@@ -123,7 +123,7 @@ static void make_group_dir(void)
 	if (util_runtime(runtime, sizeof(runtime), error, sizeof(error)) < 0)
 		fail("%s", error);
 	length = snprintf(init.group_dir, sizeof(init.group_dir), "%s/%s-%lu",
-			  runtime, init.job->computation, util_pid_namespace());
+			  runtime, init.job->computation, util_host_group());
 	if (length >= (int)sizeof(init.group_dir))
 		fail("%s is too long a path: set XDG_RUNTIME_DIR to a shorter one",
 		     runtime);

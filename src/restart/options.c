@@ -23,6 +23,7 @@ static const char help[] =
 	"      --port-file FILE    read the port from FILE, or write that of a new one\n"
 	"  -j, --join              it must be there already\n"
 	"      --new-coordinator   start one\n"
+	"      --bind ADDRESS      where a new one listens (CKPT_BIND; 127.0.0.1)\n"
 	"      --any-coordinator   use it if it is idle, else start one (default)\n"
 	"      --generation N      not the newest checkpoint, but this one\n"
 	"      --files MODE        rollback (default): files that were open for writing get\n"

@@ -12,6 +12,7 @@
 #include <sys/file.h>
 #include <unistd.h>
 
+#include "util/cookie.h"
 #include "util/daemon.h"
 #include "util/die.h"
 #include "util/paths.h"
@@ -37,12 +38,6 @@ static void copy(char *to, size_t size, const char *what, const char *text)
 	if (strlen(text) >= size)
 		die("%s is too long", what);
 	strcpy(to, text);
-}
-
-static int is_local(const char *host)
-{
-	return !strcmp(host, "localhost") || !strncmp(host, "127.", 4) ||
-	       !strcmp(host, "::1");
 }
 
 /* "HOST:PORT", "PORT": as in CKPT_COORDINATOR and in port files. */
@@ -102,6 +97,9 @@ int util_attach_option(struct util_attach *where, int option, const char *value)
 		     value);
 		where->port = -1;
 		return 1;
+	case OPTION_ATTACH_BIND:
+		copy(where->bind, sizeof(where->bind), "--bind", value);
+		return 1;
 	case OPTION_JOIN:
 		where->how = ATTACH_JOIN;
 		return 1;
@@ -116,28 +114,67 @@ int util_attach_option(struct util_attach *where, int option, const char *value)
 	}
 }
 
+/* Where a cookie may come from, one after the other. */
+static int cookie_from(int source, const char *host, int port,
+		       unsigned char *cookie, char *err, size_t errsize)
+{
+	switch (source) {
+	case 0:
+		return util_cookie_read(host, port, cookie, err, errsize);
+	case 1: /* it may be this host's name */
+		return util_cookie_read("localhost", port, cookie, err,
+					errsize);
+	default:
+		return util_cookie_fetch(host, port, cookie, err, errsize);
+	}
+}
+
+/* What has been given or fetched our agent has to know as well, and nothing
+ * that is launched needs it. */
+static void keep_cookie(const char *host, int port, unsigned char *cookie,
+			int fetched)
+{
+	char why[256];
+
+	if ((fetched || getenv("CKPT_COOKIE")) &&
+	    util_cookie_keep(host, port, cookie, why, sizeof(why)) < 0)
+		warn_user("%s", why);
+	unsetenv("CKPT_COOKIE");
+}
+
 static struct wire_peer *try_port(struct util_attach *where, int port,
 				  enum wire_role role, char *err,
 				  size_t errsize)
 {
 	unsigned char cookie[UTIL_COOKIE_BYTES];
-	struct wire_peer *peer;
-	int ret = util_cookie_read(port, cookie, err, errsize);
+	int sources = util_is_local(where->host) || getenv("CKPT_COOKIE") ? 1 : 3;
+	struct wire_peer *peer = NULL;
+	int source, ret = -ENOENT;
 
-	if (ret == -ENOENT)
-		snprintf(err, errsize,
-			 "no coordinator of yours has been at "
-			 "%s:%d (no cookie for it)",
-			 where->host, port);
-	if (ret < 0) {
-		errno = -ret;
-		return NULL;
+	for (source = 0; source < sources && !peer; source++) {
+		ret = cookie_from(source, where->host, port, cookie, err,
+				  errsize);
+		if (ret == -ENOENT) {
+			snprintf(err, errsize,
+				 "no coordinator of yours has been at "
+				 "%s:%d (no cookie for it)",
+				 where->host, port);
+			continue;
+		}
+		if (ret < 0)
+			break;
+		peer = wire_connect(where->host, port, cookie, role,
+				    UTIL_CONNECT_MS, err, errsize);
+		ret = peer ? 0 : -errno;
+		if (peer)
+			keep_cookie(where->host, port, cookie, source == 2);
+		else if (ret != -EACCES)
+			break;
 	}
-	peer = wire_connect(where->host, port, cookie, role, UTIL_CONNECT_MS,
-			    err, errsize);
-	explicit_bzero(cookie, sizeof(cookie));
 	if (peer)
 		where->port = port;
+	explicit_bzero(cookie, sizeof(cookie));
+	errno = -ret;
 	return peer;
 }
 
@@ -195,7 +232,7 @@ static struct wire_peer *find(struct util_attach *where, enum wire_role role,
 		errno = -ret;
 		return NULL;
 	}
-	if (is_local(where->host) && read_port_file(where, path, &port) == 0) {
+	if (util_is_local(where->host) && read_port_file(where, path, &port) == 0) {
 		peer = try_port(where, port, role, err, errsize);
 		if (peer)
 			return peer;
@@ -238,6 +275,10 @@ static int start_at(struct util_attach *where, int port, const char *port_file,
 		argv[n++] = "--ckptdir";
 		argv[n++] = where->dir;
 	}
+	if (where->bind[0]) {
+		argv[n++] = "--bind";
+		argv[n++] = where->bind;
+	}
 	if (where->interval > 0) {
 		argv[n++] = "--interval";
 		argv[n++] = interval;
@@ -279,7 +320,7 @@ static int start(struct util_attach *where, char *err, size_t errsize)
 		snprintf(err, errsize, "--port-file: %s", strerror(-ret));
 		return ret;
 	}
-	if (!is_local(where->host)) {
+	if (!util_is_local(where->host)) {
 		snprintf(err + strlen(err), errsize - strlen(err),
 			 "; start one on that host");
 		return -EHOSTUNREACH;
@@ -327,7 +368,7 @@ static int nobody_there(const struct util_attach *where, int error)
 	if (error == ENOENT || error == ECONNREFUSED)
 		return 1;
 	/* The default port may be anybody's; we can go elsewhere. */
-	return where->port < 0 && is_local(where->host) &&
+	return where->port < 0 && util_is_local(where->host) &&
 	       (error == EACCES || error == EPROTO || error == ECONNRESET ||
 		error == ETIMEDOUT);
 }

@@ -34,6 +34,7 @@ struct util_attach {
 	enum util_attach_how how;
 	/* for a coordinator that has to be started; dir absolute or "" */
 	char dir[4096];
+	char bind[128]; /* "": as CKPT_BIND says, or 127.0.0.1 */
 	int interval;
 	int exit_on_last; /* it ends with its computation (the default) */
 	/* result */
@@ -51,6 +52,7 @@ enum {
 	OPTION_NEW_COORDINATOR = 0x100,
 	OPTION_ANY_COORDINATOR,
 	OPTION_PORT_FILE,
+	OPTION_ATTACH_BIND,
 	OPTION_OWN = 0x200, /* programs number theirs from here */
 };
 #define UTIL_ATTACH_SHORT "h:p:j"
@@ -58,6 +60,7 @@ enum {
 	{ "host", required_argument, NULL, OPTION_HOST },                      \
 	{ "port", required_argument, NULL, OPTION_PORT },                      \
 	{ "port-file", required_argument, NULL, OPTION_PORT_FILE },            \
+	{ "bind", required_argument, NULL, OPTION_ATTACH_BIND },               \
 	{ "join", no_argument, NULL, OPTION_JOIN },                            \
 	{ "new-coordinator", no_argument, NULL, OPTION_NEW_COORDINATOR },      \
 	{ "any-coordinator", no_argument, NULL, OPTION_ANY_COORDINATOR }

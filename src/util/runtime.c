@@ -5,10 +5,10 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/random.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -95,144 +95,6 @@ int util_runtime(char *path, size_t size, char *err, size_t errsize)
 	return util_private_dir(path, err, errsize);
 }
 
-static int cookie_path(int port, char *path, size_t size, char *err,
-		       size_t errsize)
-{
-	const char *given = getenv("CKPT_COOKIE_FILE");
-	char runtime[PATH_MAX];
-	int ret;
-
-	if (given && *given) {
-		ret = snprintf(path, size, "%s", given);
-	} else {
-		ret = util_runtime(runtime, sizeof(runtime), err, errsize);
-		if (ret < 0)
-			return ret;
-		ret = snprintf(path, size, "%s/coordinator-%d.cookie", runtime,
-			       port);
-	}
-	if (ret < 0 || (size_t)ret >= size) {
-		snprintf(err, errsize, "the path of the cookie is too long");
-		return -ENAMETOOLONG;
-	}
-	return 0;
-}
-
-/* Nobody else may have been able to read or to write it. */
-static int check_cookie(int fd, const char *path, char *err, size_t errsize)
-{
-	struct stat st;
-
-	if (fstat(fd, &st) < 0)
-		return -errno;
-	if (!S_ISREG(st.st_mode) || st.st_uid != geteuid() ||
-	    (st.st_mode & 077)) {
-		snprintf(err, errsize,
-			 "the cookie %s is not a file of ours with "
-			 "mode 0600; remove it",
-			 path);
-		return -EPERM;
-	}
-	return 0;
-}
-
-static int read_cookie(const char *path, unsigned char *cookie, char *err,
-		       size_t errsize)
-{
-	int fd = open(path, O_RDONLY | O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK);
-	ssize_t n;
-	int ret;
-
-	if (fd < 0) {
-		ret = -errno;
-		snprintf(err, errsize, "cannot read the cookie %s: %s", path,
-			 strerror(-ret));
-		return ret;
-	}
-	ret = check_cookie(fd, path, err, errsize);
-	if (ret < 0)
-		goto out;
-	n = read(fd, cookie, UTIL_COOKIE_BYTES);
-	if (n != UTIL_COOKIE_BYTES) {
-		ret = -EINVAL;
-		snprintf(err, errsize, "the cookie %s is damaged; remove it",
-			 path);
-	}
-out:
-	close(fd);
-	return ret;
-}
-
-int util_cookie_read(int port, unsigned char cookie[UTIL_COOKIE_BYTES],
-		     char *err, size_t errsize)
-{
-	char path[PATH_MAX];
-	int ret = cookie_path(port, path, sizeof(path), err, errsize);
-
-	if (ret < 0)
-		return ret;
-	return read_cookie(path, cookie, err, errsize);
-}
-
-/* Whole or not at all, and never over one that is there: link() refuses. */
-static int write_cookie(const char *path, const unsigned char *cookie)
-{
-	char temporary[PATH_MAX + 32];
-	int fd, ret = 0;
-
-	snprintf(temporary, sizeof(temporary), "%s.%d", path, (int)getpid());
-	fd = open(temporary,
-		  O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
-	if (fd < 0)
-		return -errno;
-	if (write(fd, cookie, UTIL_COOKIE_BYTES) != UTIL_COOKIE_BYTES)
-		ret = errno ? -errno : -EIO;
-	if (!ret && link(temporary, path) < 0)
-		ret = -errno;
-	unlink(temporary);
-	close(fd);
-	return ret;
-}
-
-int util_cookie_make(int port, unsigned char cookie[UTIL_COOKIE_BYTES],
-		     char *err, size_t errsize)
-{
-	char path[PATH_MAX];
-	int ret = cookie_path(port, path, sizeof(path), err, errsize);
-
-	if (ret < 0)
-		return ret;
-	ret = read_cookie(path, cookie, err, errsize);
-	if (ret == -EINVAL) {
-		/* A crash has left it short; nobody can be using it. */
-		unlink(path);
-		ret = -ENOENT;
-	}
-	if (ret != -ENOENT)
-		return ret;
-	if (getrandom(cookie, UTIL_COOKIE_BYTES, 0) != UTIL_COOKIE_BYTES)
-		ret = -EIO;
-	else
-		ret = write_cookie(path, cookie);
-	if (ret == -EEXIST) /* somebody was faster: theirs holds */
-		return read_cookie(path, cookie, err, errsize);
-	if (ret < 0)
-		snprintf(err, errsize, "cannot write the cookie %s: %s", path,
-			 strerror(-ret));
-	return ret;
-}
-
-void util_cookie_forget(int port)
-{
-	char path[PATH_MAX], err[512];
-	const char *given = getenv("CKPT_COOKIE_FILE");
-
-	if (given && *given)
-		return; /* the user's */
-	if (cookie_path(port, path, sizeof(path), err, sizeof(err)) == 0)
-		unlink(path);
-}
-
 int util_write_file(const char *path, const char *text)
 {
 	char temporary[PATH_MAX + 32];
@@ -273,9 +135,28 @@ int util_read_line(const char *path, char *line, size_t size)
 	return 0;
 }
 
-unsigned long util_pid_namespace(void)
+static uint32_t mix(uint32_t hash, const void *bytes, size_t size)
 {
+	const unsigned char *at = bytes;
+
+	for (; size--; at++)
+		hash = (hash ^ *at) * 16777619u;
+	return hash;
+}
+
+unsigned long util_host_group(void)
+{
+	static const char *const names[] = {"/proc/self/ns/pid",
+					    "/proc/self/ns/uts"};
+	uint32_t hash = 2166136261u;
+	char boot[64] = "";
 	struct stat st;
 
-	return stat("/proc/self/ns/pid", &st) < 0 ? 0 : st.st_ino;
+	/* The first namespaces bear the same numbers on every host. */
+	util_read_line("/proc/sys/kernel/random/boot_id", boot, sizeof(boot));
+	hash = mix(hash, boot, strlen(boot));
+	for (size_t i = 0; i < sizeof(names) / sizeof(*names); i++)
+		if (stat(names[i], &st) == 0)
+			hash = mix(hash, &st.st_ino, sizeof(st.st_ino));
+	return hash;
 }

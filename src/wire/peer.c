@@ -27,6 +27,7 @@
 #define HANDSHAKE_BODY_MAX 512u
 #define OUTGOING_MAX (4u * WIRE_BODY_MAX)
 #define NONCE_BYTES 32
+#define HOST_TIMEOUT 30
 #define HEX_BYTES (2 * NONCE_BYTES + 1)
 
 _Static_assert(WIRE_COOKIE_BYTES == crypto_auth_KEYBYTES,
@@ -139,6 +140,24 @@ static void name_address(char *text, size_t size,
 		snprintf(text, size, "%s:%s", host, port);
 }
 
+/* A host that has vanished is noticed within CKPT_HOST_TIMEOUT seconds. */
+static void watch_host(int fd)
+{
+	const char *text = getenv("CKPT_HOST_TIMEOUT");
+	int seconds = text ? atoi(text) : 0, one = 1, each;
+
+	if (seconds < 2 || seconds > 86400)
+		seconds = HOST_TIMEOUT;
+	each = seconds / 4 > 1 ? seconds / 4 : 1;
+	setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &one, sizeof(one));
+	setsockopt(fd, IPPROTO_TCP, TCP_KEEPIDLE, &each, sizeof(each));
+	setsockopt(fd, IPPROTO_TCP, TCP_KEEPINTVL, &each, sizeof(each));
+	setsockopt(fd, IPPROTO_TCP, TCP_KEEPCNT, &(int){3}, sizeof(int));
+	/* ... also while something is under way to it. */
+	setsockopt(fd, IPPROTO_TCP, TCP_USER_TIMEOUT,
+		   &(unsigned){seconds * 1000u}, sizeof(unsigned));
+}
+
 static struct wire_peer *peer_new(int fd, const unsigned char *cookie)
 {
 	struct wire_peer *peer;
@@ -154,11 +173,7 @@ static struct wire_peer *peer_new(int fd, const unsigned char *cookie)
 	randombytes_buf(peer->our_nonce, sizeof(peer->our_nonce));
 	/* Small messages, each waited for. */
 	setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
-	/* A host that vanished is noticed within about two minutes. */
-	setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &one, sizeof(one));
-	setsockopt(fd, IPPROTO_TCP, TCP_KEEPIDLE, &(int){60}, sizeof(int));
-	setsockopt(fd, IPPROTO_TCP, TCP_KEEPINTVL, &(int){15}, sizeof(int));
-	setsockopt(fd, IPPROTO_TCP, TCP_KEEPCNT, &(int){4}, sizeof(int));
+	watch_host(fd);
 	return peer;
 }
 

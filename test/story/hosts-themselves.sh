@@ -8,7 +8,7 @@ hosts a b
 check [ "$(on a hostname)" = a ]
 check [ "$(on a ssh b hostname)" = b ]
 check [ "$(on b ssh a id -u)" = "$STORY_USER" ]
-check [ "$(on a ssh b 'echo $XDG_RUNTIME_DIR')" = "$STORY_DIR/run/b" ]
+check [ "$(on a ssh b 'echo $XDG_RUNTIME_DIR')" = /run/story ]
 check [ "$(on a ssh b readlink /proc/self/ns/pid)" != \
 	"$(on a readlink /proc/self/ns/pid)" ]
 host_dies b

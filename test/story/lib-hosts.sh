@@ -73,7 +73,8 @@ host_entry() {
 		name=$1
 		shift
 		read -r pid user <"$here/host-$name" || exit 99
-		export XDG_RUNTIME_DIR="$here/run/$name"
+		export XDG_RUNTIME_DIR=/run/story
+		export STORY_DIR="$here/at-$name"
 		exec nsenter -t "$pid" --net --uts --ipc --pid --mount --wd=. \
 			setpriv --reuid "$user" --regid "$user" --clear-groups \
 			--inh-caps=-all "$@"
@@ -89,15 +90,19 @@ host_start() { # name
 	local name=$1 fifo=$STORY_DIR/host-ready word outer
 
 	[ -p "$fifo" ] || mkfifo "$fifo"
+	mkdir -p "$STORY_DIR/run/$name"
+	chmod 700 "$STORY_DIR/run/$name"
 	(
 		close_others
 		exec unshare --net --uts --ipc --pid --mount --mount-proc \
 			--fork --kill-child bash -c '
 			hostname "$1"
 			ip link set lo up
-			echo ready >"$2"
-			exec "$3" 100000 sleep infinity' _ \
-			"$name" "$fifo" "$CKPT_BUILD/test/story/nursery"
+			mount -t tmpfs tmpfs /run && mkdir /run/story &&
+			mount --bind "$2" /run/story && echo ready >"$3"
+			exec "$4" 100000 sleep infinity' _ \
+			"$name" "$STORY_DIR/run/$name" "$fifo" \
+			"$CKPT_BUILD/test/story/nursery"
 	) </dev/null >>"$STORY_DIR/hosts.log" 2>&1 &
 	outer=$!
 	# Both ends: or it would wait for ever where unshare is refused.
@@ -108,9 +113,12 @@ host_start() { # name
 	exec 8>&-
 	HOST_PID[$name]=$(tr -d ' ' <"/proc/$outer/task/$outer/children")
 	echo "${HOST_PID[$name]} $STORY_USER" >"$STORY_DIR/host-$name"
-	mkdir -p "$STORY_DIR/run/$name"
-	chmod 700 "$STORY_DIR/run/$name"
-	chown "$STORY_USER:$STORY_USER" "$STORY_DIR/run/$name"
+	mkdir -p "$STORY_DIR/at-$name"
+	[ -p "$STORY_DIR/at-$name/resume" ] ||
+		mkfifo "$STORY_DIR/at-$name/resume"
+	ln -sfn ../events "$STORY_DIR/at-$name/events"
+	chown "$STORY_USER:$STORY_USER" "$STORY_DIR/run/$name" \
+		"$STORY_DIR/at-$name"{,/resume}
 }
 
 host_wire() { # name
@@ -136,7 +144,7 @@ host_sshd() { # name
 		UsePAM no
 		PidFile none
 		MaxStartups 200
-		SetEnv "XDG_RUNTIME_DIR=$STORY_DIR/run/$name" "STORY_DIR=$STORY_DIR" "CKPT_BUILD=$CKPT_BUILD" "PATH=$PATH"
+		SetEnv "XDG_RUNTIME_DIR=/run/story" "STORY_DIR=$STORY_DIR/at-$name" "CKPT_BUILD=$CKPT_BUILD" "PATH=$PATH"
 	CONFIG
 	on "$name" "$(type -P sshd)" -f "$STORY_DIR/sshd-$name" \
 		-E "$STORY_DIR/sshd-$name.log" ||
@@ -218,6 +226,14 @@ launch_on() {
 	start "$STORY_DIR/on" "$name" ckpt_launch -h "$COORDINATOR" -p "$PORT" \
 		-j ${LAUNCH_OPTIONS-} "$program" "$@" \
 		<"${STDIN-/dev/null}" >>"$STORY_DIR/out" 2>>"$STORY_DIR/err"
+}
+
+# The program that was launched on that host goes on.
+resume_on() {
+	say "resume on $1"
+	# shellcheck disable=SC2016 # the inner shell's
+	bounded bash -c 'exec 9>"$1"' _ "$STORY_DIR/at-$1/resume" ||
+		fail "the program of $1 does not resume"
 }
 
 # restart_on NAME [OPTION...]

@@ -24,6 +24,7 @@
 
 #include "fake_process.h"
 #include "util/daemon.h"
+#include "util/cookie.h"
 #include "util/runtime.h"
 #include "wire/peer.h"
 

@@ -21,6 +21,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "util/cookie.h"
 #include "util/runtime.h"
 #include "wire/peer.h"
 #include "wire/phases.h"
@@ -125,7 +126,7 @@ static struct wire_peer *enter(enum wire_role role)
 	struct wire_peer *peer;
 	char err[512];
 
-	ck_assert_int_eq(util_cookie_read(port, cookie, err, sizeof(err)), 0);
+	ck_assert_int_eq(util_cookie_read("localhost", port, cookie, err, sizeof(err)), 0);
 	peer = wire_connect("127.0.0.1", port, cookie, role, WAIT_MS, err,
 			    sizeof(err));
 	ck_assert_msg(peer != NULL, "%s", err);

@@ -14,6 +14,7 @@
 
 #include "launch/preload.h"
 #include "launch/program.h"
+#include "util/cookie.h"
 #include "util/runtime.h"
 
 static char folder[64];
@@ -362,11 +363,11 @@ START_TEST(cookies)
 
 	setenv("XDG_RUNTIME_DIR", folder, 1);
 	unsetenv("CKPT_COOKIE_FILE");
-	ck_assert_int_eq(util_cookie_read(7, one, err, sizeof(err)), -ENOENT);
+	ck_assert_int_eq(util_cookie_read("localhost", 7, one, err, sizeof(err)), -ENOENT);
 	ck_assert_int_eq(util_cookie_make(7, one, err, sizeof(err)), 0);
 	ck_assert_int_eq(util_cookie_make(7, two, err, sizeof(err)), 0);
 	ck_assert_mem_eq(one, two, sizeof(one)); /* the one that is there */
-	ck_assert_int_eq(util_cookie_read(7, two, err, sizeof(err)), 0);
+	ck_assert_int_eq(util_cookie_read("localhost", 7, two, err, sizeof(err)), 0);
 	ck_assert_mem_eq(one, two, sizeof(one));
 	ck_assert_int_eq(util_cookie_make(8, two, err, sizeof(err)), 0);
 	ck_assert_mem_ne(one, two, sizeof(one));
@@ -375,19 +376,19 @@ START_TEST(cookies)
 	ck_assert_int_eq(stat(path, &st), 0);
 	ck_assert_int_eq(st.st_mode & 07777, 0600);
 	ck_assert_int_eq(chmod(path, 0644), 0);
-	ck_assert_int_eq(util_cookie_read(7, two, err, sizeof(err)), -EPERM);
+	ck_assert_int_eq(util_cookie_read("localhost", 7, two, err, sizeof(err)), -EPERM);
 	ck_assert_int_eq(util_cookie_make(7, two, err, sizeof(err)), -EPERM);
 	ck_assert_int_eq(chmod(path, 0600), 0);
 
 	/* cut short: no use to anybody, and made anew */
 	ck_assert_int_eq(truncate(path, 5), 0);
-	ck_assert_int_eq(util_cookie_read(7, two, err, sizeof(err)), -EINVAL);
+	ck_assert_int_eq(util_cookie_read("localhost", 7, two, err, sizeof(err)), -EINVAL);
 	ck_assert_int_eq(util_cookie_make(7, two, err, sizeof(err)), 0);
 
 	/* a symlink is not followed */
 	ck_assert_int_eq(unlink(path), 0);
 	ck_assert_int_eq(symlink("coordinator-8.cookie", path), 0);
-	ck_assert_int_lt(util_cookie_read(7, two, err, sizeof(err)), 0);
+	ck_assert_int_lt(util_cookie_read("localhost", 7, two, err, sizeof(err)), 0);
 	ck_assert_int_lt(util_cookie_make(7, two, err, sizeof(err)), 0);
 }
 END_TEST
