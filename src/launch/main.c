@@ -374,6 +374,22 @@ static char *plugin_list(void)
 	return list;
 }
 
+/* A program with gcc's AddressSanitizer refuses to run behind any preloaded
+ * library unless told that this is meant. */
+static void set_sanitizer(void)
+{
+	const char *had = getenv("ASAN_OPTIONS");
+	char *options;
+
+	if (had && strstr(had, "verify_asan_link_order"))
+		return;
+	if (asprintf(&options, "%s%sverify_asan_link_order=0", had ? had : "",
+		     had && *had ? ":" : "") < 0)
+		die("out of memory");
+	set_variable("ASAN_OPTIONS", options);
+	free(options);
+}
+
 static void set_environment(const char *library, const char *plugins,
 			    const char *group_dir, const char *coordinator,
 			    const char *computation)
@@ -383,6 +399,7 @@ static void set_environment(const char *library, const char *plugins,
 	if (!preload)
 		die("out of memory");
 	set_variable("LD_PRELOAD", preload);
+	set_sanitizer();
 	set_variable("CKPT_GROUP_DIR", group_dir);
 	set_variable("CKPT_COORDINATOR", coordinator);
 	set_variable("CKPT_COMPUTATION", computation);
