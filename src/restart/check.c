@@ -156,21 +156,15 @@ static void check_page_size(const struct job_process *p)
 
 static void check_ids(const struct job *job)
 {
-	FILE *f = fopen("/proc/sys/kernel/pid_max", "re");
-	long long max = 0;
+	const int32_t max = ids_limit();
 	size_t i, j;
 
-	if (!f)
-		return;
-	if (fscanf(f, "%lld", &max) != 1)
-		max = 0;
-	fclose(f);
-	for (i = 0; max && i < job->process_count; i++) {
+	for (i = 0; i < job->process_count; i++) {
 		const struct job_process *p = &job->processes[i];
 
 		for (j = 0; j < p->thread_count; j++)
 			if (p->threads[j].record->tid >= max)
-				fail("%s: it has thread id %d, and ids end at %lld here: raise the limit, e.g. sysctl kernel.pid_max=4194304",
+				fail("%s: it has thread id %d, and ids end at %d here: raise the limit, e.g. sysctl kernel.pid_max=4194304",
 				     p->name, p->threads[j].record->tid, max);
 	}
 }

@@ -9,11 +9,13 @@
 
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/utsname.h>
 
 #include "restart/say.h"
 #include "restart/tree.h"
 
 #define IDS_LOWEST 300 /* below is reserved when the numbers wrap around */
+#define IDS_HIGHEST (1 << 22)
 #define IDS_ROOM 8192  /* how far we like the kernel to get on */
 
 static int ascending(const void *a, const void *b)
@@ -34,6 +36,20 @@ static int32_t pid_max(void)
 		fclose(f);
 	}
 	return max;
+}
+
+/* Since Linux 6.14 each pid namespace has a limit of its own, at first the
+ * highest there can be. */
+int32_t ids_limit(void)
+{
+	int major = 0, minor = 0;
+	struct utsname name;
+
+	if (uname(&name) < 0 ||
+	    sscanf(name.release, "%d.%d", &major, &minor) != 2)
+		return pid_max();
+	return major > 6 || (major == 6 && minor >= 14) ? IDS_HIGHEST :
+							  pid_max();
 }
 
 void ids_choose(struct job *job)
@@ -58,6 +74,10 @@ void ids_choose(struct job *job)
 	for (i = 0; i < job->tree->by_pid_count; i++)
 		ids[n++] = job->tree->by_pid[i]->pid; /* the dead, too */
 	qsort(ids, n, sizeof(*ids), ascending);
+	/* As on this machine, if that will do. */
+	if (ids[n - 1] >= end)
+		end = ids_limit();
+	job->pid_max = end;
 	ids[n++] = end;
 	/* Rather behind all of them, as it would have been, if there is room. */
 	behind = n > 1 && end - ids[n - 2] > IDS_ROOM;

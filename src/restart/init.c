@@ -97,6 +97,25 @@ static void mount_terminals(void)
 		mount("/dev/pts/ptmx", "/dev/ptmx", NULL, MS_BIND, NULL);
 }
 
+/* The capsule's ids end where they do on this machine: left alone, they would
+ * go on to where no other machine could give them back. */
+static void limit_ids(void)
+{
+	char text[16];
+	int length = snprintf(text, sizeof(text), "%d", init.job->pid_max);
+	int fd;
+
+	if (init.kind == CAPSULE_NONE || ids_limit() == init.job->pid_max)
+		return; /* it is the machine's own limit that stands there */
+	fd = open("/proc/sys/kernel/pid_max", O_WRONLY | O_CLOEXEC);
+	if (fd < 0)
+		return;
+	if (write(fd, text, (size_t)length) != length)
+		report("the capsule's ids go on beyond %s: %s", text,
+		       strerror(errno));
+	close(fd);
+}
+
 /* Further ids come behind all those that are to be taken again. */
 static void steer_ids(void)
 {
@@ -394,6 +413,7 @@ void init_main(struct job *job, enum capsule_kind kind, int has_time,
 	if (kind != CAPSULE_NONE)
 		files_cover(job);
 	make_group_dir();
+	limit_ids();
 	steer_ids();
 	agent_start();
 	ground_make(job);

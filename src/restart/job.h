@@ -140,6 +140,7 @@ struct job {
 	int32_t agent_tid;  /* ids that no image uses */
 	int32_t helper_tid; /* the first of IDS_HELPERS */
 	int32_t last_pid;   /* further ids come after this one */
+	int32_t pid_max;    /* and end before this one */
 	/* The terminal and the root process's place, by terminal.c. */
 	int tty;	 /* -1: none */
 	int foreground;	 /* ckpt_restart's group owns it */
@@ -183,6 +184,8 @@ void ground_leave(struct job *job);
 void check_machine(struct job *job);
 /* ids.c: tids for our own helpers. */
 void ids_choose(struct job *job);
+/* No id of a capsule can be so high. */
+int32_t ids_limit(void);
 
 /* coordinator.c */
 void coordinator_attach(struct job *job);
