@@ -38,6 +38,8 @@
 /* An announced one lives, but as a program that we are not in. */
 #define GUEST_MS 30000
 #define FAREWELL_MS 5000
+#define UNBORN_MS 5	  /* so soon is looked again for those who come, */
+#define UNBORN_MAX_MS 500 /* and later more seldom */
 #define LOG_MAX (1 << 20)
 
 struct agent agent = {.index = -1, .ready_fd = -1, .dir_fd = -1, .lock_fd = -1};
@@ -50,6 +52,7 @@ struct guest {
 };
 
 static void farewell_late(struct loop_timer *timer);
+static void unborn_again(struct loop_timer *timer);
 
 static struct {
 	struct guest *guests; /* announced, and alive */
@@ -57,10 +60,15 @@ static struct {
 	struct loop_timer first;
 	struct loop_source signals;
 	struct loop_timer farewell; /* to a coordinator that is not there */
+	struct loop_timer unborn;
+	uint32_t unborn_ms;
 	int unheard;
 	int look; /* something has ended: may we? */
 	int leaving;
-} life = {.farewell = {.fire = farewell_late}};
+} life = {
+	.farewell = {.fire = farewell_late},
+	.unborn = {.fire = unborn_again},
+};
 
 void agent_check_end(void)
 {
@@ -141,6 +149,26 @@ static void farewell_late(struct loop_timer *timer)
 	agent_dismiss();
 }
 
+static void unborn_again(struct loop_timer *timer)
+{
+	(void)timer;
+	agent_check_end();
+}
+
+/* The last one we know of has gone: was it the last? */
+static int somebody_comes(void)
+{
+	if (!members_unborn()) {
+		life.unborn_ms = 0;
+		return 0;
+	}
+	life.unborn_ms = life.unborn_ms ? 2 * life.unborn_ms : UNBORN_MS;
+	if (life.unborn_ms > UNBORN_MAX_MS)
+		life.unborn_ms = UNBORN_MAX_MS;
+	loop_timer_set(&life.unborn, life.unborn_ms);
+	return 1;
+}
+
 static void first_late(struct loop_timer *timer)
 {
 	(void)timer;
@@ -170,7 +198,8 @@ static void idle(void)
 	if (checkpoint_busy())
 		return;
 	if (!life.leaving && (members_count() > 0 || life.guests ||
-			      life.first_awaited || rebirth_busy()))
+			      life.first_awaited || rebirth_busy() ||
+			      somebody_comes()))
 		return;
 	/* The coordinator should hear that this group is no more. */
 	if (!uplink_is_up() && !life.unheard && !life.leaving) {

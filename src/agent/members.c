@@ -3,6 +3,7 @@
 #include "agent/members.h"
 
 #include <errno.h>
+#include <limits.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdio.h>
@@ -103,7 +104,7 @@ static void member_forget(struct member *m)
 		at = &(*at)->next;
 	*at = m->next;
 	members.count--;
-	if (members.count == 0)
+	if (members.doomed && members.count == 0 && !members_unborn())
 		members.doomed = 0;
 	if (m->slot) {
 		members.of_slot[m->slot - registry_slots(agent.registry)] =
@@ -364,6 +365,21 @@ static int is_writer(pid_t pid)
 	return writer_is(pid);
 }
 
+/* Somebody else has no way to us, nor to what we keep for it. */
+static int is_another_user(struct walk *walk, const struct member *m)
+{
+	struct proc_status status;
+	char why[128];
+
+	if (proc_status(m->pid, &status) < 0 || status.user == geteuid())
+		return 0;
+	snprintf(why, sizeof(why),
+		 "has become another user, with uid %u (ours is %u)",
+		 status.user, geteuid());
+	stranger_found(walk, m->pid, m->program, why);
+	return 1;
+}
+
 /* Has a slot, or the library is in: does it answer pokes? */
 static int answers(const struct member *m)
 {
@@ -418,6 +434,8 @@ int members_stranger(uint64_t since, struct members_pending *pending,
 	members_scan();
 	for (struct member *m = members.first; m; m = m->next) {
 		walk_add(&walk, m->pid);
+		if (is_another_user(&walk, m))
+			continue;
 		if (answers(m) || !m->slot)
 			continue;
 		if (!may_still_come(&walk, m->pid, m->start_time, 0) &&
@@ -436,6 +454,75 @@ int members_stranger(uint64_t since, struct members_pending *pending,
 	free(suspects.list);
 	suspects = walk.seen;
 	return walk.found;
+}
+
+/* ---- who is not there yet ---- */
+
+#define DEAD 256
+#define PASSES 50
+
+struct search {
+	pid_t dead[2][DEAD]; /* whom this pass, and that before, saw dead */
+	unsigned count[2], pass;
+	int found, again;
+};
+
+/* It was alive when the list was made, so a child of its may not be there. */
+static void search_died(struct search *search, pid_t pid)
+{
+	unsigned now = search->pass % 2, i;
+
+	for (i = 0; i < search->count[!now]; i++)
+		if (search->dead[!now][i] == pid)
+			break;
+	if (i == search->count[!now])
+		search->again = 1;
+	if (search->count[now] < DEAD)
+		search->dead[now][search->count[now]++] = pid;
+}
+
+static void look_at_anybody(pid_t pid, void *data)
+{
+	struct timespec now;
+	struct proc_stat stat;
+	char variable[PATH_MAX + 32];
+	struct search *search = data;
+	uint64_t old;
+
+	if (search->found || pid == getpid() || pid == agent.init ||
+	    members_find(pid) || is_writer(pid))
+		return;
+	if (proc_stat(pid, 0, &stat) < 0 || stat.state == 'Z' ||
+	    stat.state == 'X') {
+		search_died(search, pid);
+		return;
+	}
+	/* The group is younger than most. */
+	clock_gettime(CLOCK_REALTIME, &now);
+	old = age(&stat);
+	if ((int64_t)(old / 1000000000u) > now.tv_sec - agent.registry->since + 1)
+		return;
+	snprintf(variable, sizeof(variable), "CKPT_GROUP_DIR=%s",
+		 agent.group_dir);
+	search->found = proc_maps_ours(pid, agent.registry) ||
+			(proc_environment(pid, variable) &&
+			 (old < NEWBORN_NS || proc_maps(pid, LIBRARY) == 1));
+	if (!search->found && (proc_stat(pid, 0, &stat) < 0 ||
+			       stat.state == 'Z' || stat.state == 'X'))
+		search_died(search, pid); /* while we looked */
+}
+
+int members_unborn(void)
+{
+	struct search search = {.again = 1};
+
+	for (; search.again && !search.found && search.pass < PASSES;
+	     search.pass++) {
+		search.again = 0;
+		search.count[search.pass % 2] = 0;
+		proc_everybody(look_at_anybody, &search);
+	}
+	return search.found;
 }
 
 /* ---- all of them ---- */

@@ -59,6 +59,11 @@ struct members_stranger {
 int members_stranger(uint64_t since, struct members_pending *pending,
 		     struct members_stranger *out);
 
+/* 1: somebody of the group has no slot yet, though everybody who has made him
+ * may be dead: a child by fork that has not run yet, a program that has not
+ * loaded us yet. Looks at all processes there are. */
+int members_unborn(void);
+
 /* SIGKILL for every member, and for who joins them before all are dead. */
 void members_kill(void);
 /* [{pid, ppid, program, state, threads, rss}] */

@@ -95,12 +95,16 @@ static uint64_t status_value(const char *text, const char *key, int base)
 int proc_status(pid_t pid, struct proc_status *out)
 {
 	char path[64], text[8192];
+	const char *users;
 	int ret;
 
 	path_of(path, sizeof(path), pid, 0, "status");
 	ret = slurp(path, text, sizeof(text));
 	if (ret < 0)
 		return ret;
+	users = strstr(text, "\nUid:");
+	if (!users || sscanf(users, "%*s %*u %*u %*u %u", &out->user) != 1)
+		out->user = geteuid();
 	out->caught = status_value(text, "\nSigCgt:", 16);
 	out->pending = status_value(text, "\nSigPnd:", 16);
 	out->ignored = status_value(text, "\nSigIgn:", 16);
@@ -233,6 +237,54 @@ int proc_maps(pid_t pid, const char *name)
 	}
 	free(line);
 	fclose(file);
+	return ret;
+}
+
+/* Of a line of maps: device, inode and path. */
+static const char *maps_file(const char *line)
+{
+	for (int field = 0; *line && field < 3; line++)
+		field += *line == ' ';
+	return line;
+}
+
+int proc_maps_ours(pid_t pid, const void *address)
+{
+	char path[64], *line = NULL, *file = NULL;
+	size_t size = 0;
+	FILE *maps = fopen("/proc/self/maps", "re");
+	int ret = 0;
+
+	while (maps && !file && getline(&line, &size, maps) > 0)
+		if (strtoull(line, NULL, 16) == (uintptr_t)address)
+			file = strdup(maps_file(line));
+	if (maps)
+		fclose(maps);
+	path_of(path, sizeof(path), pid, 0, "maps");
+	maps = file ? fopen(path, "re") : NULL;
+	while (maps && !ret && getline(&line, &size, maps) > 0)
+		ret = strcmp(maps_file(line), file) == 0;
+	if (maps)
+		fclose(maps);
+	free(line);
+	free(file);
+	return ret;
+}
+
+int proc_environment(pid_t pid, const char *variable)
+{
+	char path[64], *text = NULL;
+	size_t size = 0;
+	FILE *file;
+	int ret = 0;
+
+	path_of(path, sizeof(path), pid, 0, "environ");
+	file = fopen(path, "re");
+	while (file && !ret && getdelim(&text, &size, 0, file) > 0)
+		ret = strcmp(text, variable) == 0;
+	if (file)
+		fclose(file);
+	free(text);
 	return ret;
 }
 

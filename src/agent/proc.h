@@ -28,6 +28,7 @@ struct proc_status {
 	uint64_t caught, ignored; /* bit n-1: signal n */
 	uint64_t pending;	  /* for the main thread alone */
 	pid_t tracer;
+	uid_t user;	     /* whom files and /proc see: the fs uid */
 	uint64_t rss_memory; /* bytes that no file holds: RssAnon, RssShmem */
 };
 int proc_status(pid_t pid, struct proc_status *out);
@@ -46,6 +47,10 @@ int proc_children(pid_t pid, void (*found)(pid_t child, void *data),
 void proc_everybody(void (*found)(pid_t pid, void *data), void *data);
 /* 1: a mapping of a file of that name; 0: none. */
 int proc_maps(pid_t pid, const char *name);
+/* 1: it has mapped the file that we have there. */
+int proc_maps_ours(pid_t pid, const void *address);
+/* 1: "NAME=value" is in the environment it was started with. */
+int proc_environment(pid_t pid, const char *variable);
 /* 1: the two share their memory (a vfork under way); 0 also when unknown. */
 int proc_same_memory(pid_t a, pid_t b);
 /* What keeps it from answering, in words: "is stopped by a signal ...". */
