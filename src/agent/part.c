@@ -259,9 +259,6 @@ static void part_begin_again(struct part *p)
 	p->writer_state = WRITER_NONE;
 	p->state = PART_WAITING;
 	p->poke_due = 0;
-	if (p->member && p->member->slot)
-		__atomic_store_n(&p->member->slot->answered, 0,
-				 __ATOMIC_RELEASE);
 }
 
 static void said_no_more(struct service *service)
@@ -278,6 +275,9 @@ static void said_no_more(struct service *service)
 	/* Another thread was in exec or exit: it was killed before parking. */
 	if (had == PART_BEGUN && now.state == RUNNING) {
 		part_begin_again(p);
+		if (p->member && p->member->slot)
+			__atomic_store_n(&p->member->slot->answered, 0,
+					 __ATOMIC_RELEASE);
 		return;
 	}
 	p->state = PART_RELEASED;
@@ -317,6 +317,12 @@ void part_hello(struct service *service, const struct service_hello *hello)
 		stop_gather();
 	}
 	p = part_find(service->pid);
+	/* An exec has killed the one before, of whose end we hear later. */
+	if (p && p->state == PART_BEGUN && p->service) {
+		service_close(p->service);
+		p->service = NULL;
+		part_begin_again(p);
+	}
 	if (!p || p->state != PART_WAITING || p->service) {
 		log_line("process %d is unknown or came twice", service->pid);
 		service_close(service);
@@ -327,6 +333,8 @@ void part_hello(struct service *service, const struct service_hello *hello)
 	service->owner = &part_owner;
 	p->state = PART_BEGUN;
 	ret = writer_begin(p);
+	if (ret == -EPIPE || ret == -ECONNRESET)
+		return; /* dead already: said_no_more() comes next */
 	if (ret < 0)
 		ending_fail(p, ret, "process %d (%s): %s", p->pid, p->program,
 			    now.generation.why[0] ? now.generation.why

@@ -125,11 +125,8 @@ static int take_slot(struct registry_header *r, uint64_t start)
 		slot = find_free(slots, preload.pid);
 	if (!slot)
 		return -ENOSPC;
-	/* After exec the last answer stays: the request is not for the new
-	 * program, or it will be made again. */
-	if (slot->pid != preload.pid ||
-	    (slot->start_time && slot->start_time != start))
-		slot->answered = 0;
+	/* Also after exec: who had answered has been killed by it. */
+	slot->answered = 0;
 	slot->pid = preload.pid;
 	slot->start_time = start;
 	slot->error = 0;

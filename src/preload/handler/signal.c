@@ -46,6 +46,16 @@ void park_signal_arm(void)
 	sys_sigaction(CKPT_SIGNAL, &ours, NULL);
 }
 
+void park_signal_arm_again(void)
+{
+	struct sys_sigaction now;
+
+	/* Ignored: another thread is in exec. */
+	if (sys_sigaction(CKPT_SIGNAL, NULL, &now) == 0 &&
+	    now.handler != (void *)SIG_IGN)
+		park_signal_arm();
+}
+
 void park_signal_ignore(void)
 {
 	struct sys_sigaction ignore = {.handler = (void *)SIG_IGN};

@@ -10,6 +10,8 @@
  * setxid handler, which gets what is not ours). Costs one system call when
  * it is ours already. Any thread, any time. */
 void park_signal_arm(void);
+/* For who finds it taken over by glibc: not while a thread is in exec. */
+void park_signal_arm_again(void);
 /* Just before exec: an ignored signal survives it, a handler would become the
  * default action, which kills. */
 void park_signal_ignore(void);

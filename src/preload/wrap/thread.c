@@ -12,7 +12,7 @@
 static int armed(int ret)
 {
 	if (preload.registry)
-		park_signal_arm();
+		park_signal_arm_again();
 	return ret;
 }
 
