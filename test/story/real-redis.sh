@@ -1,13 +1,14 @@
 # shellcheck disable=SC2034 # lib.sh uses it
 # SPDX-License-Identifier: MIT
-# Redis with a client that writes over a unix socket: no acknowledged write is
-# lost, and the client notices nothing.
+# Redis, which writes a log and now and then forks to save all, with a client
+# over a unix socket: no acknowledged write is lost, and the client notices
+# nothing.
 # run-as: user root
 # needs: redis-server redis-cli /usr/bin/python3
 # timeout: 300
 cat >"$STORY_DIR/work/job.sh" <<'END'
 #!/bin/bash
-redis-server --port 0 --unixsocket /proc/self/cwd/redis.sock --save "" --appendonly no \
+redis-server --port 0 --unixsocket redis.sock --save 1 10 --appendonly yes \
 	--dir . --daemonize no >redis.log 2>&1 &
 server=$!
 until [ -S redis.sock ]; do :; done
