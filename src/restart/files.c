@@ -116,8 +116,8 @@ static int content_same(const struct job_file *file, const struct stat *st)
 }
 
 /* The file at the path has not been touched since the checkpoint. A change
- * within the last clock tick before it may not show in the mtime, nor one by
- * a shared mapping; a second's distance is enough. */
+ * within the last clock tick before it may not show in the mtime; a second's
+ * distance is enough. One through a shared mapping shows late, or never. */
 static int untouched(const struct job *job, const struct job_file *file,
 		     const struct stat *st, int was_written)
 {
@@ -127,7 +127,8 @@ static int untouched(const struct job *job, const struct job_file *file,
 	    mtime_of(st) != file->record->mtime)
 		return 0;
 	if (was_written)
-		return (uint64_t)st->st_ino == file->record->ino &&
+		return !file->is_shared &&
+		       (uint64_t)st->st_ino == file->record->ino &&
 		       file->record->mtime + 1000000000 < (int64_t)then;
 	return 1;
 }
@@ -437,6 +438,12 @@ static int make_folders(const char *path)
 	return made ? 0 : -ENOENT;
 }
 
+/* POSIX shared memory: what the former life wrote there is nobody's. */
+static int is_memory(const char *path)
+{
+	return strncmp(path, "/dev/shm/", 9) == 0;
+}
+
 static void roll_back(const struct job *job, struct job_file *file)
 {
 	char name[PATH_MAX], *aside = NULL;
@@ -468,10 +475,10 @@ static void roll_back(const struct job *job, struct job_file *file)
 	remember(file->path, aside);
 	if (rename(name, file->path) < 0)
 		fail("%s: %s", file->path, strerror(errno));
-	if (aside)
+	if (aside && !is_memory(aside))
 		report("%s is as it was at the checkpoint; what was there is now %s",
 		       file->path, aside);
-	else
+	else if (!aside)
 		report("%s was gone; it is as it was at the checkpoint",
 		       file->path);
 	free(aside);
@@ -558,6 +565,15 @@ void files_undo(void)
 		else
 			remove(change->path);
 	}
+}
+
+void files_settle(void)
+{
+	const struct change *change;
+
+	for (change = changes; change; change = change->next)
+		if (change->displaced && is_memory(change->displaced))
+			unlink(change->displaced);
 }
 
 /* ---- opening ---- */

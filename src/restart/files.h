@@ -4,8 +4,8 @@
  *
  * files_decide() looks at each, without changing anything, and refuses what
  * cannot be had. files_apply() then rolls back, in ckpt_restart; files_undo()
- * takes that back when the restart fails after all. After files_apply() the
- * processes only open.
+ * takes that back when the restart fails after all, files_settle() makes it
+ * final. After files_apply() the processes only open.
  */
 #ifndef FILES_H
 #define FILES_H
@@ -15,6 +15,7 @@
 void files_decide(struct job *job);
 void files_apply(struct job *job);
 void files_undo(void);
+void files_settle(void);
 
 /* For a mapping: the exact content, if need be from the store. writable: for
  * a shared mapping. Returns a descriptor or -errno. */

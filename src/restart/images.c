@@ -334,6 +334,8 @@ static void link_areas(struct job_process *p)
 		}
 		if (area->file && (area->record->prot & PROT_EXEC))
 			area->file->is_executed = 1;
+		if (area->record->type == AREA_FILE_SHARED)
+			area->file->is_shared = 1;
 		if (area->record->type == AREA_FILE_PRIVATE)
 			area->file->is_mapped = 1;
 		else if (area->file)

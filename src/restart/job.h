@@ -40,6 +40,7 @@ struct job_file {
 	enum file_state opened; /* for descriptors */
 	int is_mapped, is_opened, is_exe; /* who needs it */
 	int is_executed;     /* it is mapped, and so that it can run */
+	int is_shared;	     /* it is mapped shared: written without a trace */
 	int fd;		     /* FILE_HELD, else -1 */
 	int displaced;	     /* roll it back: files_apply() */
 	char why[256];	     /* FILE_UNAVAILABLE: the reason, with remedy */

@@ -63,6 +63,7 @@ int main(int argc, char **argv)
 	capsule_start(&capsule, &job);
 	watch_start(&capsule, &job);
 	say_on_failure(NULL);
+	files_settle();
 	report_print();
 	watch_run();
 }
