@@ -104,7 +104,7 @@ static void call_in(struct round *r)
 	};
 
 	/* glibc may just have put its own handler there. */
-	park_signal_arm();
+	park_signal_arm_again();
 	info.si_pid = r->pid;
 	/* The first one is on its way by itself. */
 	for (ticket = 2; ticket <= records_count(); ticket++) {
