@@ -199,7 +199,9 @@ static void commit_run(struct worker_job *job)
 	for (struct part *p = now.parts; p && now.job_result == 0; p = p->next)
 		now.job_result = generation_image_check(
 			&now.generation, p->image_name, p->written.header_hash);
-	if (now.job_result == 0 && now.manifest)
+	/* Another agent has written it, unless our directory is our own. */
+	if (now.job_result == 0 && now.manifest &&
+	    !generation_is_committed(&now.generation))
 		now.job_result = generation_commit(
 			&now.generation, now.manifest, now.keep, now.warnings);
 }

@@ -435,6 +435,11 @@ static int prune(struct generation *g, unsigned keep)
 	return ret;
 }
 
+int generation_is_committed(struct generation *g)
+{
+	return exists(g->fd, MANIFEST);
+}
+
 int generation_commit(struct generation *g, const json_t *manifest,
 		      unsigned keep, json_t *warnings)
 {

@@ -36,6 +36,7 @@ int generation_image_check(struct generation *g, const char *name,
 			   uint64_t header_hash);
 void generation_image_remove(struct generation *g, const char *name);
 
+int generation_is_committed(struct generation *g);
 /* Manifest, durably; then `latest` and the end of all but the `keep` newest,
  * whose troubles are lines in `warnings` only. */
 int generation_commit(struct generation *g, const json_t *manifest,

@@ -3,10 +3,12 @@
 #include "agent/uplink.h"
 
 #include <errno.h>
+#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 #include "agent/agent.h"
@@ -265,11 +267,30 @@ int uplink_open(void)
 	return 0;
 }
 
+/* Until the coordinator has closed: to close with something unread would be a
+ * reset, which may overtake our last words. */
+static void hear_out(int fd)
+{
+	struct pollfd wait = {.fd = fd, .events = POLLIN};
+	uint64_t until = loop_now() + LAST_WORDS_MS * 1000000ull;
+	char rest[4096];
+	ssize_t n = 1;
+
+	shutdown(fd, SHUT_WR);
+	while (n != 0 && loop_now() < until &&
+	       poll(&wait, 1, LAST_WORDS_MS) > 0) {
+		n = recv(fd, rest, sizeof(rest), MSG_DONTWAIT);
+		if (n < 0 && errno != EAGAIN && errno != EINTR)
+			break;
+	}
+}
+
 void uplink_close(void)
 {
 	if (!uplink.peer)
 		return;
-	wire_flush(uplink.peer, LAST_WORDS_MS);
+	if (wire_flush(uplink.peer, LAST_WORDS_MS) == 0 && uplink.registered)
+		hear_out(wire_fd(uplink.peer));
 	wire_close(uplink.peer);
 	uplink.peer = NULL;
 }

@@ -14,6 +14,7 @@
 #include "util/attach.h"
 #include "util/cookie.h"
 #include "util/die.h"
+#include "util/meet.h"
 #include "wire/peer.h"
 
 /* For what is answered at once. Checkpoints have deadlines of their own, and
@@ -31,6 +32,7 @@ enum {
 	OPTION_JSON = OPTION_OWN,
 	OPTION_NO_WAIT,
 	OPTION_PRINT_COOKIE,
+	OPTION_KEEP_COOKIE,
 	OPTION_HELP,
 	OPTION_VERSION,
 };
@@ -48,6 +50,7 @@ static const struct option long_options[] = {
 	{"json", no_argument, NULL, OPTION_JSON},
 	{"no-wait", no_argument, NULL, OPTION_NO_WAIT},
 	{"print-cookie", no_argument, NULL, OPTION_PRINT_COOKIE},
+	{"keep-cookie", no_argument, NULL, OPTION_KEEP_COOKIE},
 	{"help", no_argument, NULL, OPTION_HELP},
 	{"version", no_argument, NULL, OPTION_VERSION},
 	{NULL, 0, NULL, 0},
@@ -145,7 +148,8 @@ static void read_options(struct util_attach *where, int argc, char **argv)
 			ask.wait = 0;
 			break;
 		case OPTION_PRINT_COOKIE:
-			ask.cookie = 1;
+		case OPTION_KEEP_COOKIE:
+			ask.cookie = c;
 			break;
 		case OPTION_HELP:
 			fputs(usage, stdout);
@@ -262,6 +266,17 @@ static int await_reply(struct wire_peer *peer)
 	    *wire_error(peer) ? wire_error(peer) : strerror(-ret));
 }
 
+/* From another host, by ssh: see util/meet.h. */
+static int keep_cookie(void)
+{
+	char host[256], err[1024];
+
+	if (util_meet(STDIN_FILENO, host, sizeof(host), err, sizeof(err)) < 0)
+		die("%s", err);
+	puts(host);
+	return EXIT_DONE;
+}
+
 /* For another host, which asks by ssh. */
 static int print_cookie(const struct util_attach *where)
 {
@@ -290,8 +305,10 @@ int main(int argc, char **argv)
 	util_attach_defaults(&where);
 	where.how = ATTACH_JOIN;
 	read_options(&where, argc, argv);
-	if (ask.cookie)
+	if (ask.cookie == OPTION_PRINT_COOKIE)
 		return print_cookie(&where);
+	if (ask.cookie == OPTION_KEEP_COOKIE)
+		return keep_cookie();
 	where.how = ATTACH_JOIN; /* there is nothing to start one for */
 	peer = util_coordinator_attach(&where, ROLE_COMMAND, err, sizeof(err));
 	if (!peer)

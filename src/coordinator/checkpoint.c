@@ -34,6 +34,7 @@ static struct {
 	int groups; /* that take part */
 	struct group *leader; /* writes the manifest */
 	int led;	      /* ... and has done it */
+	json_t *manifest;
 	int64_t started, stopped, deadline, patience;
 	char reason[1024];
 } now = {.deadline = NEVER};
@@ -142,6 +143,8 @@ static void forget(void)
 	interval_restart();
 	now.deadline = NEVER;
 	now.leader = NULL;
+	json_decref(now.manifest);
+	now.manifest = NULL;
 }
 
 static void size_text(char *text, size_t size, int64_t bytes)
@@ -312,37 +315,38 @@ static json_t *prepare_body(int place)
 	return body;
 }
 
-static void send_commit(struct group *group, int leads)
+/* Takes over the manifest. */
+static void send_commit(struct group *group, json_t *manifest)
 {
-	struct checkpoint_figures f = figures();
-	json_t *body = json_pack("{s:i}", "request", now.request);
-
-	if (leads)
-		json_object_set_new(body, "manifest",
-				    manifest_make(&f, computation.options));
-	connection_send(group->connection, WIRE_COMMIT, body);
+	connection_send(group->connection, WIRE_COMMIT,
+			json_pack("{s:i, s:o}", "request", now.request,
+				  "manifest", manifest));
 }
 
 static void commit_begin(void)
 {
+	struct checkpoint_figures f;
 	struct group *g;
 
 	for (g = groups_first(); g && !g->taking_part;)
 		g = g->next;
 	now.leader = g;
 	now.led = 0;
-	send_commit(g, 1);
+	f = figures();
+	now.manifest = manifest_make(&f, computation.options);
+	send_commit(g, json_incref(now.manifest));
 }
 
 /* The manifest is in place: from here on it has happened. */
 static void commit_rest(void)
 {
 	struct group *g;
+	int place = 0;
 
 	now.led = 1;
-	for (g = groups_first(); g; g = g->next)
+	for (g = groups_first(); g; place += g->taking_part, g = g->next)
 		if (g->taking_part && g != now.leader && g->connection)
-			send_commit(g, 0);
+			send_commit(g, manifest_part(now.manifest, g, place));
 }
 
 static void phase_begin(enum wire_phase phase)

@@ -72,12 +72,21 @@ static void forget_last(struct client *client)
 }
 
 /* A restart that gives up takes what it has made with it. */
-static void restart_abandoned(void)
+static void restart_abandoned(const struct client *gone)
 {
+	char text[512];
+
 	if (!computation.restoring)
 		return;
-	log_line("ckpt_restart has gone before all were back");
+	if (gone->group >= 0)
+		snprintf(text, sizeof(text),
+			 "the restart of host group %d on %s has failed",
+			 gone->group, gone->host);
+	else
+		snprintf(text, sizeof(text), "the restart was given up");
+	log_line("%s before all were back", text);
 	computation.restoring = 0;
+	clients_restart_over(0, text);
 	groups_send(WIRE_KILL, json_object());
 	if (!groups_count())
 		computation.deadline = NEVER;
@@ -93,7 +102,7 @@ void client_free(struct client *client)
 	forget_request(client);
 	forget_last(client);
 	if (client->restoring)
-		restart_abandoned();
+		restart_abandoned(client);
 	if (client->joining || client->restoring)
 		computation_changed();
 	free(client);
@@ -240,12 +249,65 @@ static json_t *options_of(const json_t *body)
 	return options;
 }
 
+/* Who brings the group already? */
+static struct client *bringer(int group)
+{
+	struct client *c;
+
+	for (c = clients; c; c = c->next)
+		if (c->restoring && c->group == group && group >= 0)
+			return c;
+	return NULL;
+}
+
+static void restore_with(struct client *client)
+{
+	const json_t *body = client->request;
+
+	client->restoring = 1;
+	client->group = wire_int(body, "group", 0);
+	snprintf(client->host, sizeof(client->host), "%s",
+		 wire_string(body, "host", ""));
+	computation_await_groups(RESTORE_SECONDS);
+	send_joined(client);
+	forget_request(client);
+}
+
+/* Another group of the restart that is under way: 1, it has been answered. */
+static int join_restore(struct client *client)
+{
+	const json_t *body = client->request;
+	int group = wire_int(body, "group", 0);
+	struct client *other = bringer(group);
+	char text[512];
+
+	if (!computation.restoring ||
+	    strcmp(computation.restored_id,
+		   wire_string(body, "computation", "")) ||
+	    computation.restored_generation != wire_int(body, "generation", 0) ||
+	    computation.restoring != wire_int(body, "groups", 1) ||
+	    computation.restoring < 2)
+		return 0;
+	if (other || group >= computation.restoring) {
+		snprintf(text, sizeof(text),
+			 "host group %d is being restarted already, on %s",
+			 group, other ? other->host : "another host");
+		forget_request(client);
+		refuse(client, 0, text);
+		return 1;
+	}
+	restore_with(client);
+	return 1;
+}
+
 static void try_restore(struct client *client)
 {
 	const json_t *body = client->request;
 	int64_t groups = wire_int(body, "groups", 1);
 	json_t *options;
 
+	if (join_restore(client))
+		return;
 	if (computation_exists())
 		return; /* perhaps its last process is just going */
 	options = options_of(body);
@@ -255,11 +317,11 @@ static void try_restore(struct client *client)
 			     wire_int(body, "generation", 0), options);
 	json_decref(options);
 	computation.restoring = groups > 0 && groups < 100000 ? groups : 1;
+	snprintf(computation.restored_id, sizeof(computation.restored_id), "%s",
+		 wire_string(body, "computation", ""));
+	computation.restored_generation = wire_int(body, "generation", 0);
 	interval_set(wire_int(body, "interval", settings.interval));
-	computation_await_groups(RESTORE_SECONDS);
-	client->restoring = 1;
-	send_joined(client);
-	forget_request(client);
+	restore_with(client);
 }
 
 static int is_id(const char *text)

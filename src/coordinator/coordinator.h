@@ -85,7 +85,9 @@ struct computation {
 	int lock_fd;	       /* its lock, -1 while it is not held */
 	int generation;	       /* newest committed, 0: none */
 	json_t *options;       /* compress, sync, files, keep, threads */
-	int restoring;	       /* groups still expected back; 0: not */
+	int restoring;	       /* groups expected back in all; 0: not */
+	char restored_id[17];  /* ... of that checkpoint, */
+	int restored_generation;
 	int64_t deadline;      /* without a group by then it is over */
 	/* Our predecessor had so many groups: they are waited for until then
 	 * before a checkpoint is made. */
@@ -183,6 +185,8 @@ struct client {
 	char *last_text;
 	int joining;	  /* launch: from JOIN until it execs */
 	int restoring;	  /* restart: from RESTORE until all are back */
+	int group;	  /* ... which of them, -1: it only leads */
+	char host[256];
 };
 
 struct client *console_client(void);
@@ -259,6 +263,9 @@ struct checkpoint_figures {
 };
 json_t *manifest_make(const struct checkpoint_figures *figures,
 		      const json_t *options);
+/* What one group needs of it, should its directory be its own. */
+json_t *manifest_part(const json_t *manifest, const struct group *group,
+		      int place);
 
 /* ---- status.c ---- */
 json_t *status_data(void);

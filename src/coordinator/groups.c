@@ -294,6 +294,13 @@ void group_lost(struct group *group)
 	group->attempts = 0;
 	group->next_attempt = loop_now() + attempt_ms[0];
 	checkpoint_group_lost(group);
+	if (!group->capsule || (group->restored && !computation.restoring))
+		return;
+	/* Its restart has failed, and the capsule is no more. */
+	group_free(group);
+	if (!groups && !clients_joining())
+		computation.deadline = NEVER;
+	computation_changed();
 }
 
 static int is_here(const struct group *group)

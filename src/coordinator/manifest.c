@@ -70,3 +70,27 @@ json_t *manifest_make(const struct checkpoint_figures *figures,
 		(json_int_t)figures->stored, "stop_ms", figures->stop_ms,
 		"total_ms", figures->total_ms);
 }
+
+json_t *manifest_part(const json_t *manifest, const struct group *group,
+		      int place)
+{
+	json_t *part = json_copy((json_t *)manifest), *groups = json_array();
+	json_t *written = group->figures[PHASE_WRITE], *entry;
+	size_t i;
+
+	json_array_foreach (json_object_get(manifest, "groups"), i, entry)
+		if ((int)i == place)
+			json_array_append(groups, entry);
+		else
+			json_array_append_new(
+				groups,
+				json_pack("{s:O, s:O}", "host",
+					  json_object_get(entry, "host"),
+					  "group",
+					  json_object_get(entry, "group")));
+	json_object_set_new(part, "groups", groups);
+	json_object_set(part, "images", json_object_get(written, "images"));
+	json_object_set(part, "files", json_object_get(written, "files"));
+	json_object_set_new(part, "part", json_integer(place));
+	return part;
+}

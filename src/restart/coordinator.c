@@ -11,6 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
+#include <unistd.h>
 
 #include "restart/job.h"
 #include "restart/say.h"
@@ -19,6 +20,7 @@
 #define ANSWER_MS 20000
 
 static struct wire_peer *peer;
+static int port;
 
 static struct wire_peer *attach(struct util_attach *where)
 {
@@ -34,20 +36,23 @@ static struct wire_peer *attach(struct util_attach *where)
 static json_t *request(const struct job *job)
 {
 	char *dir = strdup(job->computation_dir), *slash;
+	char host[256] = "";
 	json_t *body;
 
+	gethostname(host, sizeof(host) - 1);
 	if (!dir)
 		fail("out of memory");
 	slash = strrchr(dir, '/');
 	if (slash)
 		*slash = 0;
-	body = json_pack("{s:s, s:s, s:s, s:I, s:i}", "computation", job->id,
+	body = json_pack("{s:s, s:s, s:s, s:I, s:i, s:i, s:o}", "computation", job->id,
 			 "name", job->name, "dir",
 			 job->options->ckptdir ? job->options->ckptdir
 			 : *dir		       ? dir
 					       : "/",
 			 "generation", (json_int_t)job->generation, "groups",
-			 1);
+			 job->groups, "group", job->group, "host",
+			 wire_text(host));
 	if (body && job->options->interval >= 0)
 		json_object_set_new(body, "interval",
 				    json_integer(job->options->interval));
@@ -90,6 +95,7 @@ static int ask(struct job *job, const struct util_attach *where)
 	    (int)sizeof(job->coordinator))
 		fail("the coordinator's host name is too long: %s",
 		     where->host);
+	port = where->port;
 	json_decref(body);
 	return 1;
 }
@@ -115,7 +121,6 @@ void coordinator_attach(struct job *job)
 	say("the coordinator at %s:%d is busy with another computation: starting a new one",
 	    where.host, where.port);
 	wire_close(peer);
-	where = job->options->coordinator;
 	where.how = ATTACH_NEW;
 	where.port = 0;
 	where.exit_on_last = 1;
@@ -125,6 +130,11 @@ void coordinator_attach(struct job *job)
 said:
 	if (where.started)
 		say("coordinator at %s:%d", where.host, where.port);
+}
+
+int coordinator_port(void)
+{
+	return port;
 }
 
 int coordinator_fd(void)

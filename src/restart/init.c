@@ -156,7 +156,7 @@ static void make_group_dir(void)
 
 static _Noreturn void agent_exec(int ready, int words, int first)
 {
-	char path[4096], expect[16], life[16], ready_text[16];
+	char path[4096], expect[16], life[16], index[16], ready_text[16];
 	struct job *job = init.job;
 	const char *argv[24];
 	sigset_t none;
@@ -167,6 +167,7 @@ static _Noreturn void agent_exec(int ready, int words, int first)
 		_exit(99);
 	}
 	snprintf(expect, sizeof(expect), "%zu", job->process_count);
+	snprintf(index, sizeof(index), "%d", job->group);
 	snprintf(life, sizeof(life), "%u", job->life);
 	snprintf(ready_text, sizeof(ready_text), "%d", 3);
 	argv[n++] = "ckpt_agent";
@@ -179,6 +180,8 @@ static _Noreturn void agent_exec(int ready, int words, int first)
 	argv[n++] = "--ready-fd";
 	argv[n++] = ready_text;
 	argv[n++] = "--capsule";
+	argv[n++] = "--index";
+	argv[n++] = index;
 	if (first) {
 		argv[n++] = "--expect";
 		argv[n++] = expect;

@@ -117,7 +117,8 @@ struct job {
 	char *generation_dir;
 	char *name, *id;       /* of the manifest */
 	uint64_t generation;
-	json_t *manifest;
+	json_t *manifest; /* after manifest_take_group(): of that only */
+	int groups, group; /* so many; ours, or -1 where we only lead */
 	struct job_process *processes; /* the root process first */
 	size_t process_count;
 	struct tree *tree;
@@ -154,6 +155,10 @@ struct job {
 
 /* manifest.c: finds the generation, reads the manifest. By fail(). */
 void manifest_read(struct job *job, const char *where);
+/* From here on the job is the processes of one host group. By fail(). */
+void manifest_take_group(struct job *job, int group);
+/* The host that a group was on. */
+const char *manifest_host(const struct job *job, int group);
 /* The manifest's entry for a file: its name in the store, or NULL. */
 const char *manifest_store_name(const struct job *job,
 				const struct image_file *file);
@@ -189,6 +194,7 @@ void ids_choose(struct job *job);
 int32_t ids_limit(void);
 
 /* coordinator.c */
+int coordinator_port(void);
 void coordinator_attach(struct job *job);
 /* A descriptor to poll, and what to do then: 1: the computation runs, 0: not
  * yet, by fail() otherwise. */

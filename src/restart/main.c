@@ -13,6 +13,7 @@
 #include "restart/job.h"
 #include "restart/restore.h"
 #include "restart/say.h"
+#include "restart/spread.h"
 #include "restart/tree.h"
 #include "restart/watch.h"
 
@@ -44,6 +45,12 @@ int main(int argc, char **argv)
 	signal(SIGPIPE, SIG_IGN); /* a report that nobody reads */
 	options_parse(&options, argc, argv);
 	manifest_read(&job, options.where);
+	spread_decide(&job);
+	if (job.group < 0) {
+		coordinator_attach(&job);
+		spread_start(&job);
+		spread_lead();
+	}
 	images_open(&job);
 	tree_read(&job);
 	check_machine(&job);
@@ -56,6 +63,7 @@ int main(int argc, char **argv)
 	watch_decide_place(&job);
 	tree_plan(&job);
 	coordinator_attach(&job);
+	spread_start(&job);
 
 	watch_block_signals();
 	say_on_failure(undo);

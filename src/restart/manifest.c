@@ -194,8 +194,52 @@ void manifest_read(struct job *job, const char *where)
 	if (!job->options->files_said && files &&
 	    strcmp(files, "reopen") == 0)
 		job->options->reopen = 1;
+	job->groups = (int)json_array_size(
+		json_object_get(job->manifest, "groups"));
+	if (job->groups < 1)
+		job->groups = 1;
 	job->name = copy(text_of(job, "name"));
 	job->id = copy(text_of(job, "computation"));
+}
+
+const char *manifest_host(const struct job *job, int group)
+{
+	const char *host = json_string_value(json_object_get(
+		json_array_get(json_object_get(job->manifest, "groups"),
+			       (size_t)group),
+		"host"));
+
+	return host ? host : "";
+}
+
+static void keep_group(json_t *manifest, const char *key, int group)
+{
+	json_t *kept = json_array(), *entry;
+	size_t i;
+
+	json_array_foreach(json_object_get(manifest, key), i, entry)
+		if (json_integer_value(json_object_get(entry, "group")) == group)
+			json_array_append(kept, entry);
+	if (!kept || json_object_set_new(manifest, key, kept) < 0)
+		fail("out of memory while reading the manifest");
+}
+
+void manifest_take_group(struct job *job, int group)
+{
+	json_t *groups = json_object_get(job->manifest, "groups"), *kept;
+
+	if (group >= job->groups)
+		fail("--group %d: %s has %d host group%s, the first is 0",
+		     group, job->generation_dir, job->groups,
+		     job->groups == 1 ? "" : "s");
+	job->group = group;
+	if (job->groups == 1)
+		return;
+	keep_group(job->manifest, "images", group);
+	keep_group(job->manifest, "files", group);
+	kept = json_pack("[O]", json_array_get(groups, (size_t)group));
+	if (!kept || json_object_set_new(job->manifest, "groups", kept) < 0)
+		fail("out of memory while reading the manifest");
 }
 
 static int64_t number_of(const json_t *entry, const char *key)

@@ -32,6 +32,11 @@ static const char help[] =
 	"  -d, --ckptdir DIR       where further checkpoints go\n"
 	"  -i, --interval SECONDS  checkpoint that often (CKPT_INTERVAL)\n"
 	"      --capsule WHEN      auto (default), always or never (CKPT_CAPSULE)\n"
+	"      --hosts A,B,...     spread the host groups over these hosts, by ssh\n"
+	"      --hostfile FILE     ... over those that FILE names, one a line\n"
+	"      --map OLD=NEW       what ran on host OLD goes to host NEW\n"
+	"      --group N           one host group only, for srun or pdsh: the program runs\n"
+	"                          when all groups have come to the coordinator\n"
 	"      --lazy              run at once; uncompressed memory is read from the image\n"
 	"                          when the program touches it (CKPT_LAZY)\n"
 	"      --no-verify         do not check every block before the start\n"
@@ -44,6 +49,10 @@ enum {
 	OPTION_GENERATION = OPTION_OWN,
 	OPTION_FILES,
 	OPTION_CAPSULE,
+	OPTION_HOSTS,
+	OPTION_HOSTFILE,
+	OPTION_MAP,
+	OPTION_GROUP,
 	OPTION_NO_VERIFY,
 	OPTION_LAZY,
 	OPTION_QUIET,
@@ -58,6 +67,10 @@ static const struct option long_options[] = {
 	{"ckptdir", required_argument, NULL, 'd'},
 	{"interval", required_argument, NULL, 'i'},
 	{"capsule", required_argument, NULL, OPTION_CAPSULE},
+	{"hosts", required_argument, NULL, OPTION_HOSTS},
+	{"hostfile", required_argument, NULL, OPTION_HOSTFILE},
+	{"map", required_argument, NULL, OPTION_MAP},
+	{"group", required_argument, NULL, OPTION_GROUP},
 	{"no-verify", no_argument, NULL, OPTION_NO_VERIFY},
 	{"lazy", no_argument, NULL, OPTION_LAZY},
 	{"quiet", no_argument, NULL, OPTION_QUIET},
@@ -111,6 +124,62 @@ static void set_ckptdir(struct options *o, const char *dir)
 		fail("%s: %s: make it first", dir, strerror(errno));
 }
 
+static void add_word(char ***words, size_t *count, const char *word)
+{
+	*words = realloc(*words, (*count + 1) * sizeof(**words));
+	if (!*words || !((*words)[(*count)++] = strdup(word)))
+		fail("out of memory");
+}
+
+static void add_hosts(struct options *o, const char *list)
+{
+	char *copy = strdup(list), *host, *rest;
+
+	if (!copy)
+		fail("out of memory");
+	for (host = strtok_r(copy, ", ", &rest); host;
+	     host = strtok_r(NULL, ", ", &rest))
+		add_word(&o->hosts, &o->host_count, host);
+	free(copy);
+}
+
+/* As MPI launchers have it: a name a line, "#" begins a comment, and what
+ * stands behind a blank or a colon is about slots. */
+static void read_hostfile(struct options *o, const char *path)
+{
+	FILE *f = fopen(path, "re");
+	char line[1024];
+
+	if (!f)
+		fail("--hostfile %s: %s", path, strerror(errno));
+	while (fgets(line, sizeof(line), f)) {
+		char *name = line + strspn(line, " \t");
+
+		name[strcspn(name, " \t\r\n:#")] = 0;
+		if (*name)
+			add_word(&o->hosts, &o->host_count, name);
+	}
+	fclose(f);
+	if (!o->host_count)
+		fail("--hostfile %s names no host", path);
+}
+
+static void add_maps(struct options *o, const char *list)
+{
+	char *copy = strdup(list), *map, *rest;
+
+	if (!copy)
+		fail("out of memory");
+	for (map = strtok_r(copy, ", ", &rest); map;
+	     map = strtok_r(NULL, ", ", &rest)) {
+		if (*map == '=' || !strchr(map, '=') ||
+		    !strchr(map, '=')[1])
+			fail("--map is OLD=NEW, not '%s'", map);
+		add_word(&o->maps, &o->map_count, map);
+	}
+	free(copy);
+}
+
 static void set_defaults(struct options *o)
 {
 	const char *value;
@@ -119,6 +188,7 @@ static void set_defaults(struct options *o)
 	util_attach_defaults(&o->coordinator);
 	o->verify = 1;
 	o->interval = -1;
+	o->group = -1;
 	o->where = getenv("CKPT_DIR");
 	value = getenv("CKPT_FILES");
 	if (value && *value)
@@ -128,6 +198,12 @@ static void set_defaults(struct options *o)
 		set_capsule(o, value);
 	value = getenv("CKPT_LAZY");
 	o->lazy = value && *value && strcmp(value, "0") != 0;
+	value = getenv("CKPT_HOSTS");
+	if (value && *value)
+		add_hosts(o, value);
+	value = getenv("CKPT_MAP");
+	if (value && *value)
+		add_maps(o, value);
 	value = getenv("CKPT_INTERVAL");
 	if (value && *value)
 		o->interval = (int)util_number("CKPT_INTERVAL", value, 0,
@@ -153,6 +229,18 @@ static void take(struct options *o, int c)
 		break;
 	case OPTION_CAPSULE:
 		set_capsule(o, optarg);
+		break;
+	case OPTION_HOSTS:
+		add_hosts(o, optarg);
+		break;
+	case OPTION_HOSTFILE:
+		read_hostfile(o, optarg);
+		break;
+	case OPTION_MAP:
+		add_maps(o, optarg);
+		break;
+	case OPTION_GROUP:
+		o->group = (int)util_number("--group", optarg, 0, 1 << 20);
 		break;
 	case OPTION_NO_VERIFY:
 		o->verify = 0;

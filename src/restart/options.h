@@ -20,6 +20,10 @@ struct options {
 	int verify;	     /* check every block beforehand */
 	int lazy;	     /* memory is read when it is touched */
 	enum options_capsule capsule;
+	int group; /* of several: this one only; -1: all */
+	/* Where host groups go: names in the order given; OLD=NEW. */
+	char **hosts, **maps;
+	size_t host_count, map_count;
 };
 
 void options_parse(struct options *o, int argc, char **argv);

@@ -32,6 +32,11 @@ void say_quiet(void)
 	state.quiet = 1;
 }
 
+int say_is_quiet(void)
+{
+	return state.quiet;
+}
+
 void say_on_failure(void (*undo)(void))
 {
 	state.undo = undo;

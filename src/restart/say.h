@@ -22,6 +22,7 @@ void report(const char *format, ...) __attribute__((format(printf, 1, 2)));
 void say(const char *format, ...) __attribute__((format(printf, 1, 2)));
 
 void say_quiet(void);
+int say_is_quiet(void);
 /* Do that now: a signal ends the restart. */
 void say_undo(void);
 /* Runs when this process fails; only one, the last one set. A child begins

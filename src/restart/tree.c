@@ -262,9 +262,6 @@ void tree_read(struct job *job)
 	json_t *entry;
 	size_t i;
 
-	if (json_array_size(groups) > 1)
-		fail("%s holds processes of %zu hosts; this version restarts those of one",
-		     job->generation_dir, json_array_size(groups));
 	job->tree = tree;
 	entries = json_object_get(json_array_get(groups, 0), "tree");
 	if (entries)

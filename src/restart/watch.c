@@ -20,6 +20,7 @@
 #include <unistd.h>
 
 #include "restart/say.h"
+#include "restart/spread.h"
 #include "restart/terminal.h"
 
 #define LAST_WORD_MS 5000 /* for the coordinator, when the program has ended */
@@ -376,6 +377,7 @@ static int wait_once(int timeout_ms)
 		{.fd = watch.came_back ? -1 : coordinator_fd(),
 		 .events = POLLIN},
 		{.fd = watch.lives, .events = POLLIN},
+		{.fd = watch.came_back ? -1 : spread_fd(), .events = POLLIN},
 	};
 	int ret = poll(polls, sizeof(polls) / sizeof(*polls), timeout_ms);
 
@@ -388,6 +390,10 @@ static int wait_once(int timeout_ms)
 		errors_ready();
 	if (polls[3].revents && coordinator_ready())
 		watch.came_back = 1;
+	if (polls[5].revents && !watch.came_back) {
+		terminal_return();
+		spread_ready();
+	}
 	if (polls[4].revents && !watch.came_back)
 		life_ended();
 	if (polls[0].revents)

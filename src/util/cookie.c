@@ -10,11 +10,11 @@
 #include <string.h>
 #include <sys/random.h>
 #include <sys/stat.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include "util/paths.h"
 #include "util/runtime.h"
+#include "util/ssh.h"
 
 int util_is_local(const char *host)
 {
@@ -253,71 +253,27 @@ void util_cookie_forget(int port)
 
 /* ---- by ssh ---- */
 
-static _Noreturn void become_ssh(const char *ssh, const char *host, int port,
-				 int out)
-{
-	char command[PATH_MAX + 64], program[PATH_MAX];
-	int null = open("/dev/null", O_RDWR);
-
-	dup2(null, STDIN_FILENO);
-	dup2(out, STDOUT_FILENO);
-	/* It is no part of a computation, should we be. */
-	unsetenv("LD_PRELOAD");
-	setenv("CKPT_REMOTE_SHELLS", "", 1);
-	if (util_find_program("ckpt_command", program, sizeof(program)) < 0)
-		strcpy(program, "ckpt_command");
-	snprintf(command, sizeof(command), "'%s' --print-cookie -p %d", program,
-		 port);
-	execlp(ssh, ssh, "-x", "-T", "-o", "BatchMode=yes", "-o",
-	       "ConnectTimeout=10", "--", host, command, NULL);
-	_exit(127);
-}
-
-/* The last line that it says: a shell's start files may say more. */
-static int read_last_line(int fd, char *line, size_t size)
-{
-	char text[4096], *at, *rest;
-	size_t length = 0;
-	ssize_t n;
-
-	while (length < sizeof(text) - 1 &&
-	       (n = read(fd, text + length, sizeof(text) - 1 - length)) > 0)
-		length += n;
-	text[length] = '\0';
-	line[0] = '\0';
-	for (at = strtok_r(text, "\r\n", &rest); at;
-	     at = strtok_r(NULL, "\r\n", &rest))
-		snprintf(line, size, "%s", at);
-	explicit_bzero(text, sizeof(text));
-	return line[0] ? 0 : -ENOENT;
-}
-
 int util_cookie_fetch(const char *host, int port,
 		      unsigned char cookie[UTIL_COOKIE_BYTES], char *err,
 		      size_t errsize)
 {
-	const char *ssh = given("CKPT_SSH"), *allowed = given("CKPT_COOKIE_SSH");
-	char line[256];
-	int out[2], ret, status = 0;
-	pid_t child;
+	const char *allowed = given("CKPT_COOKIE_SSH");
+	char command[2 * PATH_MAX] = "", program[PATH_MAX], line[256];
+	int ret;
 
-	if (util_is_local(host) || host[0] == '-' ||
-	    (allowed && !strcmp(allowed, "0")))
+	if (util_is_local(host) || (allowed && !strcmp(allowed, "0")))
 		return -ENOENT;
-	if (pipe2(out, O_CLOEXEC) < 0)
-		return -errno;
-	child = fork();
-	if (child == 0)
-		become_ssh(ssh ? ssh : "ssh", host, port, out[1]);
-	close(out[1]);
-	ret = child < 0 ? -errno : read_last_line(out[0], line, sizeof(line));
-	close(out[0]);
-	while (child > 0 && waitpid(child, &status, 0) < 0 && errno == EINTR)
-		;
+	if (util_find_program("ckpt_command", program, sizeof(program)) < 0)
+		strcpy(program, "ckpt_command");
+	ret = util_ssh_quote(command, sizeof(command) - 64, program);
+	if (ret < 0)
+		return ret;
+	sprintf(command + strlen(command), " --print-cookie -p %d", port);
+	ret = util_ssh_ask(host, command, 1, NULL, line, sizeof(line));
 	if (ret == 0)
 		ret = util_cookie_parse(line, cookie);
 	explicit_bzero(line, sizeof(line));
-	if (ret < 0 || status) {
+	if (ret) {
 		snprintf(err, errsize,
 			 "we have no cookie for the coordinator at %s:%d, and "
 			 "ssh brings none from there; copy it, or name it by "

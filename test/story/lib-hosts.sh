@@ -183,10 +183,15 @@ hosts_make() {
 	mkdir -p "$STORY_DIR"/{home,work,tmp}
 	chown -R "$STORY_USER:$STORY_USER" "$STORY_DIR"/{home,work,tmp}
 	chown "$STORY_USER:$STORY_USER" "$STORY_DIR" "$STORY_DIR"/{events,resume}
-	mkdir -p "$CKPTDIR"
-	chown "$STORY_USER:$STORY_USER" "$CKPTDIR"
+	if [[ $CKPTDIR == "$STORY_DIR"/* ]]; then
+		mkdir -p "$CKPTDIR"
+		chown "$STORY_USER:$STORY_USER" "$CKPTDIR"
+	fi
 	chmod 711 "$STORY_DIR/run"
-	: >"$STORY_DIR/out"
+	for name in out err restart.out restart.err; do
+		: >"$STORY_DIR/$name"
+		chown "$STORY_USER:$STORY_USER" "$STORY_DIR/$name"
+	done
 	for name; do
 		host_start "$name"
 		host_wire "$name"

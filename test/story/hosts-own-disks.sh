@@ -1,0 +1,37 @@
+# SPDX-License-Identifier: MIT
+# The checkpoint directory is on a disk of its own on each host, under one name.
+# Checkpoints by interval hold all hosts; each host restarts from its own.
+# run-as: root
+# unshare: --mount --net --pid --fork --kill-child
+# needs: ip sshd ssh ssh-keygen nsenter setpriv
+CKPTDIR=/run/disk
+hosts a b
+for name in a b; do
+	mkdir -m 777 "$STORY_DIR/disk-$name"
+	nsenter -t "${HOST_PID[$name]}" -m sh -c '
+		mkdir /run/disk && mount --bind "$1" /run/disk' _ \
+		"$STORY_DIR/disk-$name"
+done
+start_coordinator_on a
+launch_on a counter 3; await ready
+launch_on b counter 3; await ready
+checkpoint
+resume_on a; resume_on b; await ready; await ready
+ask -i 1
+until [ "$(status_field generation)" -ge 3 ]; do :; done
+ask -i 0
+ask -s
+check on b ckpt_image verify "$CKPTDIR"
+for name in a b; do
+	check [ "$(find "$STORY_DIR/disk-$name"/*/gen-* -name manifest.json |
+		wc -l)" -eq 2 ]
+done
+check [ -z "$(find "$STORY_DIR/disk-b" -name 'group-0*')" ]
+kill_all
+restart_on a --hosts a,b
+await_running
+resume_on a; resume_on b; await ready; await ready
+checkpoint; kill_all
+restart_on a --hosts a,b; resume_on b; resume_on a
+expect_exit 0
+check [ "$(grep -c 'counted to 3000' "$STORY_DIR/out")" -eq 2 ]
