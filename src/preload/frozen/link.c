@@ -1,12 +1,15 @@
 /* SPDX-License-Identifier: MIT */
 /* Messages with the agent, and descriptors with them: wire/service.h. */
 #define _GNU_SOURCE
+#include <fcntl.h>
+#include <poll.h>
 #include <sys/socket.h>
 #include <sys/un.h>
 
 #include "preload/frozen/frozen.h"
 
 #define CROWDED_NS 5000000000ull
+#define STOPPED_MS 2000 /* twice so long the agent may be stopped */
 
 static int lost(long ret)
 {
@@ -132,6 +135,51 @@ static int take_descriptors(struct msghdr *message)
 	return 0;
 }
 
+/* By a signal or a debugger, as /proc tells it. */
+static int agent_is_stopped(void)
+{
+	char path[32], text[128];
+	struct sys_text t;
+	long fd, length;
+	int at, stopped = 0;
+
+	if (!preload.registry)
+		return 0;
+	sys_text_open(&t, path, sizeof(path));
+	sys_text_put(&t, "/proc/");
+	sys_text_number(&t, __atomic_load_n(&preload.registry->agent,
+					     __ATOMIC_ACQUIRE), 10);
+	sys_text_put(&t, "/stat");
+	fd = sys_openat(AT_FDCWD, path, O_RDONLY | O_CLOEXEC, 0);
+	if (fd < 0)
+		return 0;
+	length = sys_read((int)fd, text, sizeof(text));
+	sys_close((int)fd);
+	for (at = 0; at + 2 < length; at++)
+		if (text[at] == ')')
+			stopped = text[at + 2] == 'T' || text[at + 2] == 't';
+	return stopped;
+}
+
+/* Until it says something. The program waits with us: not for an agent that
+ * somebody has stopped. */
+static int await_agent(void)
+{
+	struct pollfd agent = {.fd = frozen.agent, .events = POLLIN};
+	int stopped = 0;
+	long ret;
+
+	for (;;) {
+		ret = SYS_CALL(SYS_poll, &agent, 1, STOPPED_MS);
+		if (ret != 0 && ret != -EINTR)
+			return ret < 0 ? (int)ret : 0;
+		if (ret == 0)
+			stopped = agent_is_stopped() ? stopped + 1 : 0;
+		if (stopped > 1)
+			return -ETIMEDOUT;
+	}
+}
+
 int link_expect(uint32_t type, struct service_message *m)
 {
 	union {
@@ -146,6 +194,9 @@ int link_expect(uint32_t type, struct service_message *m)
 	long ret;
 
 	*m = (struct service_message){0};
+	ret = await_agent();
+	if (ret == -ETIMEDOUT)
+		return frozen_fail(-ETIMEDOUT, "the agent is stopped", NULL);
 	do {
 		ret = SYS_CALL(SYS_recvmsg, frozen.agent, &message,
 			       MSG_CMSG_CLOEXEC);
