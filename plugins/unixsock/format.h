@@ -15,6 +15,9 @@ enum unixsock_flags {
 	UNIXSOCK_PEER_GONE = 4, /* the other end is closed */
 	UNIXSOCK_WAITS = 8,	/* connected, but not accepted yet */
 	UNIXSOCK_FILE = 16,	/* its name leads to it in the file system */
+	UNIXSOCK_LOOKED = 32,	/* he who wrote this looked into the queue, so
+				 * what others tell of options may be his doing */
+	UNIXSOCK_RESET = 64,	/* the next call is told ECONNRESET */
 };
 
 struct unixsock_name {

@@ -77,6 +77,24 @@ static const struct ckpt_object *unixsock_by_ino(struct ckpt_restore *r,
 	return ino ? ckpt_object_by_inode(r, UNIXSOCK_KIND, ino, NULL) : NULL;
 }
 
+/* What he who looked tells of the socket holds. */
+static const struct unixsock_record *
+unixsock_truth(struct ckpt_restore *r, const struct unixsock_view *view)
+{
+	const struct ckpt_object *record;
+	size_t nth;
+
+	for (nth = 0; (record = ckpt_object_record(r, view->object, nth));
+	     nth++) {
+		const struct unixsock_record *truth = record->body;
+
+		if (record->length >= sizeof(*truth) &&
+		    (truth->flags & UNIXSOCK_LOOKED))
+			return truth;
+	}
+	return view->record;
+}
+
 /* ---- names ---- */
 
 static const struct sockaddr *unixsock_address(const struct unixsock_name *name)
@@ -87,6 +105,18 @@ static const struct sockaddr *unixsock_address(const struct unixsock_name *name)
 static const char *unixsock_path(const struct unixsock_name *name)
 {
 	return (const char *)name->address + 2;
+}
+
+/* 1: it has one. */
+static int unixsock_own_name(int fd, struct unixsock_name *name)
+{
+	name->length = sizeof(name->address);
+	if (getsockname(fd, (struct sockaddr *)name->address, &name->length) <
+		    0 ||
+	    name->length <= sizeof(sa_family_t) ||
+	    name->length > sizeof(name->address))
+		name->length = 0;
+	return name->length != 0;
 }
 
 static int unixsock_is_path(const struct unixsock_name *name)
@@ -353,6 +383,11 @@ static void unixsock_connections(struct ckpt_restore *r,
 					   caller->pid);
 		if (fd >= 0)
 			unixsock_give(r, caller, fd);
+		else if (!caller)
+			ckpt_report(r,
+				    "%s: a connection from outside the "
+				    "computation, not accepted yet, is closed "
+				    "now", listener->object->label);
 	}
 }
 
@@ -572,6 +607,10 @@ static size_t unixsock_rights(struct ckpt_restore *r,
 
 		if (fd >= 0)
 			fds[count++] = fd;
+		else
+			ckpt_report(r,
+				    "%s: a descriptor on its way through it "
+				    "is lost", object->label);
 	}
 	if (!count)
 		return 0;
@@ -625,10 +664,18 @@ static int unixsock_put(struct ckpt_restore *r,
 	if (!head.msg_controllen)
 		head.msg_control = NULL;
 	ret = ckpt_as(r, message->head.pid, unixsock_send, &send, sizeof(send));
+	if (ret < 0 && send.fd != writer) {
+		/* Only the peer may send, or has the room for it. */
+		send.fd = writer;
+		ret = ckpt_as(r, message->head.pid, unixsock_send, &send,
+			      sizeof(send));
+	}
 	if (ret == -EPERM || ret == -ESRCH) {
 		/* Nobody may say any more that he was it. */
 		head.msg_controllen =
 			unixsock_rights(r, object, message, control.space);
+		if (!head.msg_controllen)
+			head.msg_control = NULL;
 		ret = unixsock_send(&send);
 	}
 	if (ret < 0)
@@ -680,6 +727,9 @@ static int unixsock_alone(struct ckpt_restore *r,
 		 mine->record->name.length) == 0)
 		unixsock_unlink(mine);
 	ret = unixsock_queue(r, mine->object, pair.ends[1], NULL);
+	/* Who goes with something unread says so by ECONNRESET. */
+	if (mine->record->flags & UNIXSOCK_RESET)
+		send(pair.ends[0], "", 1, MSG_DONTWAIT | MSG_NOSIGNAL);
 	close(pair.ends[1]);
 	if (mine->record->peer_ino)
 		ckpt_report(r,
@@ -697,14 +747,18 @@ static int unixsock_datagrams(struct ckpt_restore *r,
 {
 	struct unixsock_view view;
 
-	/* Only a pair from the start leads to one without a name. */
+	/* Both know each other: as a pair, they need no names for that, and
+	 * their queues have no limit of messages. */
 	if (peer && unixsock_view(peer, &view) == 0 &&
 	    view.record->type == SOCK_DGRAM &&
-	    (!view.record->name.length || !mine->record->name.length) &&
 	    unixsock_by_ino(r, view.record->peer_ino) &&
 	    unixsock_by_ino(r, view.record->peer_ino)->id == mine->object->id &&
 	    ckpt_object_fd(r, peer->id) < 0)
 		return unixsock_both(r, mine, peer);
+	/* Only a pair can have led to one without a name. */
+	if (!peer && (mine->record->flags & UNIXSOCK_CONNECTED) &&
+	    !mine->record->name.length && !mine->record->peer_name.length)
+		return unixsock_alone(r, mine);
 	return unixsock_new(r, mine);
 }
 
@@ -757,18 +811,40 @@ static void unixsock_reach(struct ckpt_restore *r,
 			    strerror(-ret));
 }
 
+/* To whatever name it has now: at the old one may be somebody else. */
 static int unixsock_by_stranger(struct ckpt_restore *r,
-				const struct unixsock_view *view)
+				const struct unixsock_view *view, int fd)
 {
 	int writer = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0), here, ret;
+	const struct sockaddr none = {.sa_family = AF_UNIX};
+	struct unixsock_name name = {.length = sizeof(name.address)};
 
 	if (writer < 0)
 		return -errno;
+	if (!unixsock_own_name(fd, &name))
+		bind(fd, &none, sizeof(none.sa_family));
 	here = unixsock_go(view);
-	ret = unixsock_queue(r, view->object, writer, &view->record->name);
+	ret = unixsock_own_name(fd, &name) ?
+		      unixsock_queue(r, view->object, writer, &name) :
+		      -ENOTCONN;
 	unixsock_go_back(here);
 	close(writer);
 	return ret;
+}
+
+/* Its peer is closed: it is told so when it sends. */
+static void unixsock_reach_nobody(int fd)
+{
+	const struct sockaddr none = {.sa_family = AF_UNIX};
+	int peer = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+	struct unixsock_name name;
+
+	if (peer < 0)
+		return;
+	if (bind(peer, &none, sizeof(none.sa_family)) == 0 &&
+	    unixsock_own_name(peer, &name))
+		connect(fd, unixsock_address(&name), name.length);
+	close(peer);
 }
 
 /* Of a pair: both ends know each other. */
@@ -790,9 +866,11 @@ static int unixsock_queues(struct ckpt_restore *r,
 	if (record->type == SOCK_DGRAM && !unixsock_is_paired(fd)) {
 		/* First the queue: afterwards only the peer may send. */
 		if (record->name.length)
-			ret = unixsock_by_stranger(r, view);
+			ret = unixsock_by_stranger(r, view, fd);
 		unixsock_unlink(view);
-		if ((record->flags & UNIXSOCK_CONNECTED) &&
+		if (record->flags & UNIXSOCK_PEER_GONE)
+			unixsock_reach_nobody(fd);
+		else if ((record->flags & UNIXSOCK_CONNECTED) &&
 		    record->peer_name.length)
 			unixsock_reach(r, view, fd);
 		return ret;
@@ -813,6 +891,7 @@ static int unixsock_queues(struct ckpt_restore *r,
 static int unixsock_connect(struct ckpt_restore *r,
 			    const struct ckpt_object *object, int fd)
 {
+	const struct unixsock_record *truth;
 	struct unixsock_view view;
 	int ret = unixsock_view(object, &view);
 
@@ -822,14 +901,15 @@ static int unixsock_connect(struct ckpt_restore *r,
 	    !unixsock_by_ino(r, view.record->peer_ino))
 		return 0;
 	/* Before the queue: SO_PASSCRED says what a message brings along. */
-	sockopt_restore(fd, &view.record->options);
+	truth = unixsock_truth(r, &view);
+	sockopt_restore(fd, &truth->options);
 	ret = unixsock_queues(r, &view, fd);
 	if (ret < 0)
 		ckpt_report(r, "%s: its queue cannot be filled again: %s",
 			    object->label, strerror(-ret));
-	if (view.record->peek_offset >= 0)
-		setsockopt(fd, SOL_SOCKET, SO_PEEK_OFF,
-			   &view.record->peek_offset, sizeof(int));
+	if (truth->peek_offset >= 0)
+		setsockopt(fd, SOL_SOCKET, SO_PEEK_OFF, &truth->peek_offset,
+			   sizeof(int));
 	return ret;
 }
 

@@ -4,12 +4,13 @@
  * is in the queues (looked at, not taken) with the bounds of messages, their
  * senders, their credentials and the descriptors in them; half-close,
  * listening with its backlog, connections that wait to be accepted.
- * Refused: data sent to a connection nobody has accepted yet. Not kept: a peer
- * outside (its end is closed then), out-of-band marks.
+ * Refused, until it passes: data sent to a connection nobody has accepted yet.
+ * Not kept: a peer outside (its end is closed then), out-of-band marks.
  *
  * Who is connected to whom only the kernel's unix_diag tells. Of several
  * processes that have a socket one saves the queue: a look moves the place of
- * the next look, which is the socket's.
+ * the next look, which is the socket's. A look takes away a waiting
+ * ECONNRESET; that of a stream is spared by not looking beyond its end.
  */
 #define _GNU_SOURCE
 #include <asm/ioctls.h>
@@ -38,10 +39,14 @@
 #define MESSAGE_CLOEXEC 0x40000000
 #define CONTROL_RIGHTS 1
 #define CONTROL_CREDENTIALS 2
+#define CONTROL_PIDFD 4
 #define MESSAGE_TRUNC 0x20
 #define MESSAGE_DONTWAIT 0x40
 #define STATE_LISTEN 10
-#define SOCKET_CHUNK 16384
+#define POLL_ERROR 8
+/* More than the kernel puts into one piece of a stream's queue. */
+#define SOCKET_CHUNK (48 << 10)
+#define ICONS_MAX 1000u
 
 struct message {
 	void *name;
@@ -63,7 +68,7 @@ struct unixsock_diag {
 	uint32_t waiting, backlog;
 	uint32_t file_ino;
 	uint32_t icon_count;
-	uint32_t icons[256]; /* inodes of those that wait for accept() */
+	uint32_t icons[ICONS_MAX]; /* inodes of those that wait for accept() */
 };
 
 static int unixsock_matches(const struct ckpt_fd *fd)
@@ -101,7 +106,7 @@ static void diag_attribute(struct unixsock_diag *diag, unsigned type,
 		diag->peer_ino = word[0];
 		break;
 	case UNIX_DIAG_ICONS:
-		for (; length >= 4 && diag->icon_count < 256; length -= 4)
+		for (; length >= 4 && diag->icon_count < ICONS_MAX; length -= 4)
 			diag->icons[diag->icon_count++] = *word++;
 		break;
 	case UNIX_DIAG_RQLEN:
@@ -178,6 +183,13 @@ static int diag_ask(uint64_t ino, struct unixsock_diag *diag)
 	return (int)ret;
 }
 
+static int unixsock_untold(const struct ckpt_fd *fd, int error)
+{
+	return unixsock_refuse(fd, error,
+			       "the kernel does not tell who is at its other "
+			       "end (module unix_diag)");
+}
+
 /* ---- names ---- */
 
 static void unixsock_name(int fd, long call, struct unixsock_name *name)
@@ -248,6 +260,25 @@ static int unixsock_unaccepted(const struct ckpt_fd *fd,
 	return 0;
 }
 
+/* Those who have called; who has gone again may have sent something. */
+static int unixsock_callers(const struct ckpt_fd *fd,
+			    const struct unixsock_diag *diag)
+{
+	uint32_t i;
+
+	if (diag->waiting > diag->icon_count)
+		return unixsock_refuse(fd, -EOPNOTSUPP,
+				       "too many connections wait to be "
+				       "accepted");
+	for (i = 0; i < diag->icon_count; i++)
+		if (!diag->icons[i])
+			return unixsock_refuse(fd, -EBUSY,
+					       "a connection that is not "
+					       "accepted yet has been closed "
+					       "by its caller; try again later");
+	return 0;
+}
+
 static int unixsock_peer(const struct ckpt_fd *fd,
 			 const struct unixsock_diag *diag,
 			 struct unixsock_record *record)
@@ -304,6 +335,9 @@ static void unixsock_controls(char *at, uint64_t length,
 			looked->fd_count =
 				(uint32_t)(control->length - CONTROL_HEAD) / 4;
 		} else if (control->level == SOCKOPT_SOCKET &&
+			   control->type == CONTROL_PIDFD) {
+			sys_close(control->fds[0]); /* made by the look */
+		} else if (control->level == SOCKOPT_SOCKET &&
 			   control->type == CONTROL_CREDENTIALS) {
 			looked->pid = control->credentials.pid;
 			looked->uid = control->credentials.uid;
@@ -316,100 +350,203 @@ static void unixsock_controls(char *at, uint64_t length,
 	}
 }
 
-/* One look. Returns bytes of this message from here on, of which up to
- * SOCKET_CHUNK are in buffer. */
-static long unixsock_look(int fd, char *buffer, struct unixsock_looked *looked)
+/* Looking at one socket at a time. */
+static struct {
+	int fd, peek_offset, pass_credentials;
+	uint32_t type, shutdown;
+	uint64_t at, end; /* this place, and all bytes; datagrams have no end */
+	int goes_on;	  /* of a message: more of it follows */
+	struct unixsock_looked message;
+	char buffer[SOCKET_CHUNK];
+	char control[2048] __attribute__((aligned(8)));
+} look;
+
+static void unixsock_set(int option, int value)
 {
-	static char control[2048] __attribute__((aligned(8)));
-	struct { void *data; uint64_t length; } vector = {buffer, SOCKET_CHUNK};
+	SYS_CALL(SYS_setsockopt, look.fd, SOCKOPT_SOCKET, option, &value,
+		 sizeof(value));
+}
+
+/* One look at `length` bytes at most; `beyond`: at one more, which cannot be
+ * written. Returns how many this message has from here on, of a stream how
+ * many were there. */
+static long unixsock_look(uint64_t length, int beyond)
+{
+	static const char constant;
+	struct unixsock_looked *looked = &look.message;
+	struct {
+		void *data;
+		uint64_t length;
+	} vector[2] = {
+		{look.buffer, length},
+		{(void *)(uintptr_t)&constant, 1},
+	};
 	struct message message = {
 		.name = looked->sender.address,
 		.name_length = sizeof(looked->sender.address),
-		.vector = (void *)&vector,
-		.vector_count = 1,
-		.control = control,
-		.control_length = sizeof(control),
+		.vector = (void *)vector,
+		.vector_count = beyond ? 2 : 1,
+		.control = look.control,
+		.control_length = sizeof(look.control),
 	};
 	long ret;
 
 	looked->sender.length = 0;
 	looked->pid = 0;
 	looked->fd_count = 0;
-	ret = SYS_CALL(SYS_recvmsg, fd, &message,
+	ret = SYS_CALL(SYS_recvmsg, look.fd, &message,
 		       MESSAGE_PEEK | MESSAGE_TRUNC | MESSAGE_DONTWAIT |
 			       MESSAGE_CLOEXEC);
 	if (ret < 0)
 		return ret;
 	if (message.name_length > 2)
 		looked->sender.length = message.name_length;
-	unixsock_controls(control, message.control_length, looked);
+	unixsock_controls(look.control, message.control_length, looked);
 	return ret;
 }
 
-/* From the start; the program's own place is put back by unixsock_end(). */
-static int unixsock_begin(const struct ckpt_fd *fd)
+static void unixsock_close_looked(void)
 {
-	int start = 0;
-	long ret = SYS_CALL(SYS_setsockopt, fd->fd, SOCKOPT_SOCKET,
-			    SOCKOPT_PEEK_OFF, &start, sizeof(start));
-
-	return ret < 0 ? unixsock_refuse(fd, (int)ret,
-					 "its queue cannot be looked at") :
-			 0;
+	while (look.message.fd_count)
+		sys_close(look.message.fds[--look.message.fd_count]);
 }
 
-static void unixsock_end(const struct ckpt_fd *fd, int peek_offset)
+/* From the start. Credentials are shown to those only who want them. What the
+ * program had is put back by unixsock_end(). */
+static int unixsock_begin(int fd, uint32_t shutdown)
 {
-	SYS_CALL(SYS_setsockopt, fd->fd, SOCKOPT_SOCKET, SOCKOPT_PEEK_OFF,
-		 &peek_offset, sizeof(peek_offset));
+	int waiting = 0;
+
+	look.shutdown = shutdown;
+	look.fd = fd;
+	look.type = (uint32_t)sockopt_int(fd, SOCKOPT_SOCKET, SOCKOPT_TYPE);
+	look.peek_offset = sockopt_int(fd, SOCKOPT_SOCKET, SOCKOPT_PEEK_OFF);
+	look.pass_credentials = sockopt_int(fd, SOCKOPT_SOCKET,
+					    SOCKOPT_PASS_CREDENTIALS);
+	look.at = 0;
+	look.goes_on = 0;
+	sys_ioctl(fd, SIOCINQ, &waiting);
+	look.end = (uint64_t)waiting;
+	unixsock_set(SOCKOPT_PASS_CREDENTIALS, 1);
+	unixsock_set(SOCKOPT_PEEK_OFF, 0);
+	return sockopt_int(fd, SOCKOPT_SOCKET, SOCKOPT_PEEK_OFF) == 0 ?
+		       0 :
+		       -EOPNOTSUPP;
 }
 
-/* 0 is the end of a stream, or an empty message. */
-static int unixsock_over(uint32_t type, uint32_t shutdown, long got,
-			 const struct unixsock_looked *looked)
+static void unixsock_end(void)
 {
-	int ends = type == TYPE_STREAM || (type != TYPE_DGRAM && (shutdown & 1));
-
-	return got == -EAGAIN || got == -ECONNRESET ||
-	       (got == 0 && ends && !looked->fd_count);
+	unixsock_set(SOCKOPT_PEEK_OFF, look.peek_offset);
+	unixsock_set(SOCKOPT_PASS_CREDENTIALS, look.pass_credentials);
 }
 
-static int unixsock_queue(const struct ckpt_fd *fd,
-			  const struct unixsock_record *record,
+/* Descriptors come with the piece of the stream that they were sent with, but
+ * a look is shown them from before it, too. Pieces are copied as a whole or
+ * not at all when there is no memory for all of a piece: so, with room for one
+ * byte less than what ends with that piece, we get what is before it. Nothing:
+ * it is the first one. */
+static long unixsock_until_rights(long got)
+{
+	long before;
+
+	unixsock_close_looked();
+	unixsock_set(SOCKOPT_PEEK_OFF, (int)look.at);
+	before = unixsock_look((uint64_t)got - 1, 1);
+	if (before > 0 && !look.message.fd_count)
+		return before;
+	if (before < 0 && before != -EFAULT)
+		return before;
+	unixsock_close_looked();
+	unixsock_set(SOCKOPT_PEEK_OFF, (int)look.at);
+	return unixsock_look((uint64_t)got, 0);
+}
+
+static long unixsock_look_stream(void)
+{
+	long got = 0;
+
+	if (look.at < look.end)
+		got = unixsock_look(SOCKET_CHUNK, 0);
+	if (got > 1 && look.message.fd_count)
+		got = unixsock_until_rights(got);
+	if (got > 0)
+		look.at += (uint64_t)got;
+	return got;
+}
+
+/* The next piece. 1; 0: there is none. */
+static int unixsock_next(struct unixsock_chunk *chunk)
+{
+	int goes_on = look.goes_on;
+	long got = look.type == TYPE_STREAM ? unixsock_look_stream() :
+					      unixsock_look(SOCKET_CHUNK, 0);
+
+	if (got == -ECONNRESET && look.type != TYPE_STREAM)
+		got = unixsock_look(SOCKET_CHUNK, 0); /* it stood before all */
+	if (got == -EAGAIN || got == -ECONNRESET)
+		return 0;
+	if (got < 0)
+		return (int)got;
+	/* 0 is the end, or an empty message. */
+	if (got == 0 && !look.message.fd_count && look.type != TYPE_DGRAM &&
+	    look.at >= look.end &&
+	    (look.type == TYPE_STREAM || (look.shutdown & 1)))
+		return 0;
+	if (look.type != TYPE_STREAM)
+		look.at += got > SOCKET_CHUNK ? SOCKET_CHUNK : (uint64_t)got;
+	look.goes_on = got > SOCKET_CHUNK;
+	if (goes_on)
+		unixsock_close_looked(); /* its first piece had them, too */
+	*chunk = (struct unixsock_chunk){
+		.length = got > SOCKET_CHUNK ? SOCKET_CHUNK : (uint32_t)got,
+		.more = (uint32_t)look.goes_on,
+		.name_length = look.type == TYPE_DGRAM ?
+				       look.message.sender.length :
+				       0,
+		.objects = look.message.fd_count,
+		.pid = look.message.pid,
+		.uid = look.message.uid,
+		.gid = look.message.gid,
+	};
+	return 1;
+}
+
+static int unixsock_queue(const struct ckpt_fd *fd, uint32_t shutdown,
 			  struct ckpt_record *out)
 {
-	static char buffer[SOCKET_CHUNK];
-	static struct unixsock_looked looked;
+	struct unixsock_chunk chunk;
 	uint32_t inside = 0, i;
+	int ret = unixsock_begin(fd->fd, shutdown);
 
-	for (;;) {
-		struct unixsock_chunk chunk = {0};
-		long got = unixsock_look(fd->fd, buffer, &looked);
-
-		if (unixsock_over(record->type, record->shutdown, got, &looked))
-			return 0;
-		if (got < 0)
-			return (int)got;
-		for (i = 0; i < looked.fd_count; i++)
-			sys_close(looked.fds[i]);
-		chunk.length = got > SOCKET_CHUNK ? SOCKET_CHUNK :
-						    (uint32_t)got;
-		chunk.more = got > SOCKET_CHUNK;
-		chunk.objects = looked.fd_count;
-		chunk.pid = looked.pid;
-		chunk.uid = looked.uid;
-		chunk.gid = looked.gid;
-		if (record->type == TYPE_DGRAM)
-			chunk.name_length = looked.sender.length;
+	while (ret == 0 && (ret = unixsock_next(&chunk)) > 0) {
+		unixsock_close_looked();
 		ckpt_put(out, &chunk, sizeof(chunk));
 		for (i = 0; i < chunk.objects; i++) {
 			uint32_t id = ckpt_inside(fd, inside++);
 
 			ckpt_put(out, &id, sizeof(id));
 		}
-		ckpt_put(out, looked.sender.address, chunk.name_length);
-		ckpt_put(out, buffer, chunk.length);
+		ckpt_put(out, look.message.sender.address, chunk.name_length);
+		ckpt_put(out, look.buffer, chunk.length);
+		ret = 0;
 	}
+	unixsock_end();
+	return ret < 0 ? unixsock_refuse(fd, ret,
+					 "its queue cannot be looked at") :
+			 0;
+}
+
+/* An error waits, which looking for it would take away. */
+static int unixsock_is_reset(int fd)
+{
+	struct {
+		int32_t fd;
+		int16_t events, found;
+	} poll = {.fd = fd};
+	int64_t now[2] = {0, 0};
+
+	return SYS_CALL(SYS_ppoll, &poll, 1, now, NULL, 8) == 1 &&
+	       (poll.found & POLL_ERROR);
 }
 
 static int unixsock_has_queue(const struct unixsock_record *record)
@@ -437,27 +574,24 @@ static int unixsock_is_mine(const struct ckpt_fd *fd)
 /* The descriptors on their way through it, one after the other. */
 static int unixsock_inside(const struct ckpt_fd *fd)
 {
-	static char buffer[SOCKET_CHUNK];
-	static struct unixsock_looked looked;
-	uint32_t type = (uint32_t)sockopt_int(fd->fd, SOCKOPT_SOCKET,
-					      SOCKOPT_TYPE);
-	int offset = sockopt_int(fd->fd, SOCKOPT_SOCKET, SOCKOPT_PEEK_OFF);
-	int ret = 0, is_over = 0;
+	static struct unixsock_diag diag;
+	struct unixsock_chunk chunk;
 	uint32_t i;
+	int ret;
 
 	if (!unixsock_carries(fd) || !ckpt_claim(fd->st.dev, fd->st.ino))
 		return 0;
-	ret = unixsock_begin(fd);
-	while (ret == 0 && !is_over) {
-		long got = unixsock_look(fd->fd, buffer, &looked);
-
-		for (i = 0; i < looked.fd_count; i++)
-			if (ckpt_found(fd, looked.fds[i]) < 0)
-				ret = -ENFILE;
-		is_over = got < 0 || unixsock_over(type, 0, got, &looked);
-	}
-	unixsock_end(fd, offset);
-	return ret;
+	ret = diag_ask(fd->st.ino, &diag);
+	if (ret < 0)
+		return unixsock_untold(fd, ret);
+	ret = unixsock_begin(fd->fd, diag.shutdown);
+	while (ret == 0 && (ret = unixsock_next(&chunk)) > 0)
+		for (i = ret = 0; i < chunk.objects && ret == 0; i++)
+			ret = ckpt_found(fd, look.message.fds[i]);
+	unixsock_end();
+	return ret < 0 ? unixsock_refuse(fd, ret,
+					 "its queue cannot be looked at") :
+			 0;
 }
 
 static int unixsock_save(const struct ckpt_fd *fd, struct ckpt_record *out)
@@ -475,13 +609,11 @@ static int unixsock_save(const struct ckpt_fd *fd, struct ckpt_record *out)
 		int32_t pid;
 		uint32_t uid, gid;
 	} peer = {0, 0, 0};
-	int ret = diag_ask(fd->st.ino, &diag);
+	int ret = diag_ask(fd->st.ino, &diag), looks;
 	long length = 0;
 
 	if (ret < 0)
-		return unixsock_refuse(fd, ret,
-				       "the kernel does not tell who is at its "
-				       "other end (module unix_diag)");
+		return unixsock_untold(fd, ret);
 	sockopt_save(fd->fd, &record.options);
 	unixsock_name(fd->fd, SYS_getsockname, &record.name);
 	unixsock_name(fd->fd, SYS_getpeername, &record.peer_name);
@@ -495,31 +627,25 @@ static int unixsock_save(const struct ckpt_fd *fd, struct ckpt_record *out)
 		record.flags |= UNIXSOCK_LISTENS;
 		record.backlog = diag.backlog;
 		record.waiting_count = diag.icon_count;
-		if (diag.waiting > diag.icon_count)
-			return unixsock_refuse(fd, -EOPNOTSUPP,
-					       "more than 256 connections wait "
-					       "to be accepted");
+		ret = unixsock_callers(fd, &diag);
 	} else {
 		ret = unixsock_peer(fd, &diag, &record);
-		if (ret < 0)
-			return ret;
 	}
+	if (ret < 0)
+		return ret;
 	if (unixsock_is_path(&record.name) && *unixsock_path(&record.name) != '/')
 		length = sys_readlinkat(AT_FDCWD, "/proc/self/cwd", directory,
 					sizeof(directory));
 	record.directory_length = length > 0 ? (uint32_t)length : 0;
+	looks = unixsock_has_queue(&record) && unixsock_is_mine(fd);
+	if (looks)
+		record.flags |= UNIXSOCK_LOOKED;
+	if (unixsock_is_reset(fd->fd))
+		record.flags |= UNIXSOCK_RESET;
 	ckpt_put(out, &record, sizeof(record));
 	ckpt_put(out, diag.icons, record.waiting_count * sizeof(*diag.icons));
 	ckpt_put(out, directory, record.directory_length);
-	if (!unixsock_has_queue(&record) || !unixsock_is_mine(fd))
-		return 0;
-	ret = unixsock_begin(fd);
-	if (ret == 0)
-		ret = unixsock_queue(fd, &record, out);
-	unixsock_end(fd, record.peek_offset);
-	return ret < 0 ? unixsock_refuse(fd, ret,
-					 "its queue cannot be looked at") :
-			 0;
+	return looks ? unixsock_queue(fd, record.shutdown, out) : 0;
 }
 
 const struct ckpt_saver unixsock_saver = {

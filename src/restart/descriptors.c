@@ -122,10 +122,18 @@ static int by_number(const void *a, const void *b)
 	return (*x > *y) - (*x < *y);
 }
 
+/* It has no number in the process, but is on its way through a socket, which
+ * connect() sends it to. */
+static int is_inside(const struct job_object *object)
+{
+	return object->first_fd < 0 && !object->common;
+}
+
 void descriptors_close_others(const struct ckpt_restore *r, const int32_t *keep,
 			      size_t count)
 {
-	int32_t *stay = malloc((count + r->process->fd_count + 1) *
+	const struct job_process *p = r->process;
+	int32_t *stay = malloc((count + p->fd_count + p->object_count + 1) *
 			       sizeof(*stay));
 	size_t n = 0, i;
 	int32_t at = 0;
@@ -135,8 +143,11 @@ void descriptors_close_others(const struct ckpt_restore *r, const int32_t *keep,
 	for (i = 0; i < count; i++)
 		if (keep[i] >= 0)
 			stay[n++] = keep[i];
-	for (i = 0; i < r->process->fd_count; i++)
-		stay[n++] = r->process->fds[i]->fd;
+	for (i = 0; i < p->fd_count; i++)
+		stay[n++] = p->fds[i]->fd;
+	for (i = 0; i < p->object_count; i++)
+		if (is_inside(&p->objects[i]))
+			stay[n++] = r->made[i];
 	qsort(stay, n, sizeof(*stay), by_number);
 	for (i = 0; i < n; i++) {
 		close_gap(at, stay[i]);
@@ -596,6 +607,9 @@ void descriptors_connect(struct ckpt_restore *r)
 	size_t i;
 
 	connect_all(r);
+	for (i = 0; i < p->object_count; i++)
+		if (is_inside(&p->objects[i]))
+			close(r->made[i]);
 	for (i = 0; i < p->object_count; i++) {
 		const struct job_object *o = &p->objects[i];
 		const struct ckpt_object *object = &r->views[i];

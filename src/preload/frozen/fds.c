@@ -501,6 +501,16 @@ int ckpt_found(const struct ckpt_fd *owner, int fd)
 				   " descriptors are on their way through "
 				   "sockets", NULL);
 	}
+	if (fd <= 2) { /* no standard stream, though the program has none */
+		long high = sys_fcntl(fd, F_DUPFD_CLOEXEC, 3);
+
+		sys_close(fd);
+		if (high < 0)
+			return frozen_fail((int)high, "a descriptor on its way "
+					   "through a socket: ",
+					   frozen_strerror((int)high), NULL);
+		fd = (int)high;
+	}
 	ret = read_one(sys_gettid(), fd, &frozen.descriptors[i],
 		       &frozen.fd_flags[i]);
 	if (ret < 0)
