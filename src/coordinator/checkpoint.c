@@ -610,6 +610,11 @@ int checkpoint_possible(char *err, size_t errsize)
 		snprintf(err, errsize, "no agent has registered");
 		return -EAGAIN;
 	}
+	if (clients_holding()) {
+		snprintf(err, errsize,
+			 "a program is just being started on another host");
+		return -EAGAIN;
+	}
 	if (computation_misses_groups()) {
 		snprintf(err, errsize,
 			 "the agents of %d more hosts are on their way",

@@ -165,6 +165,16 @@ int clients_joining(void)
 	return count;
 }
 
+int clients_holding(void)
+{
+	struct client *c;
+	int count = 0;
+
+	for (c = clients; c; c = c->next)
+		count += c->holding;
+	return count;
+}
+
 int clients_killing(void)
 {
 	struct client *c;
@@ -202,6 +212,7 @@ static void try_join(struct client *client)
 	if (checkpoint_phase() != PHASE_IDLE || computation.restoring)
 		return;
 	client->joining = 1;
+	client->holding = wire_bool(body, "hold", 0);
 	if (!computation_exists())
 		computation_begin(
 			wire_string(body, "program", "program"),

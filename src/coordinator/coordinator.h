@@ -184,6 +184,7 @@ struct client {
 	json_t *last;	  /* the answer to be given then */
 	char *last_text;
 	int joining;	  /* launch: from JOIN until it execs */
+	int holding;	  /* ... and no checkpoint meanwhile */
 	int restoring;	  /* restart: from RESTORE until all are back */
 	int group;	  /* ... which of them, -1: it only leads */
 	char host[256];
@@ -198,6 +199,7 @@ void clients_progress(const json_t *body); /* to who awaits the checkpoint */
 void clients_checkpoint_over(int ok, json_t *data, const char *text);
 void clients_look_again(void); /* counts, phases or groups have changed */
 int clients_joining(void);
+int clients_holding(void); /* checkpoints back */
 int clients_killing(void); /* somebody waits for all to be dead */
 /* A restart has come to its end, well or not. */
 void clients_restart_over(int ok, const char *text);

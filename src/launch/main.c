@@ -395,6 +395,7 @@ static void set_environment(const char *library, const char *plugins,
 			    const char *computation)
 {
 	char *preload = preload_value(library, plugins, getenv("LD_PRELOAD"));
+	char remote[PATH_MAX];
 
 	if (!preload)
 		die("out of memory");
@@ -403,6 +404,8 @@ static void set_environment(const char *library, const char *plugins,
 	set_variable("CKPT_GROUP_DIR", group_dir);
 	set_variable("CKPT_COORDINATOR", coordinator);
 	set_variable("CKPT_COMPUTATION", computation);
+	if (util_find_program("ckpt_remote", remote, sizeof(remote)) == 0)
+		set_variable("CKPT_REMOTE", remote);
 	free(preload);
 }
 

@@ -77,6 +77,7 @@ void preload_start(void)
 	    !learn(preload.computation, sizeof(preload.computation),
 		   "CKPT_COMPUTATION"))
 		return;
+	learn(preload.remote, sizeof(preload.remote), "CKPT_REMOTE");
 	learn_library();
 	learn_rseq();
 	preload.minsigstksz = getauxval(AT_MINSIGSTKSZ);

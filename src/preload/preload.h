@@ -23,6 +23,7 @@ struct preload {
 	uint64_t minsigstksz;	/* AT_MINSIGSTKSZ */
 	uint32_t rseq_length;	/* what glibc registered, 0: nothing */
 	int64_t rseq_offset;	/* from the thread pointer */
+	char remote[256];	/* ckpt_remote, ""; see wrap/remote.h */
 	uint64_t syscall_ip;	/* behind the instruction in our syscall() */
 };
 

@@ -74,6 +74,7 @@ static void become(const char *path, char *const argv[], int log_fd, int ready)
 	unsetenv("CKPT_GROUP_DIR");
 	unsetenv("CKPT_COORDINATOR");
 	unsetenv("CKPT_COMPUTATION");
+	unsetenv("CKPT_REMOTE");
 	if (chdir("/") < 0)
 		_exit(EXIT_OUR_FAILURE);
 	execv(path, argv);

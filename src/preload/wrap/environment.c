@@ -14,6 +14,7 @@ static const struct {
 	{"CKPT_GROUP_DIR", preload.runtime_dir},
 	{"CKPT_COORDINATOR", preload.coordinator},
 	{"CKPT_COMPUTATION", preload.computation},
+	{"CKPT_REMOTE", preload.remote},
 };
 
 #define OURS (sizeof(ours) / sizeof(*ours))
@@ -60,6 +61,8 @@ static int is_right(char *const envp[])
 
 	for (i = 0; i < OURS; i++) {
 		value = find(envp, ours[i].name);
+		if (!value && !*ours[i].value) /* CKPT_REMOTE: there is none */
+			continue;
 		if (!value || strcmp(value, ours[i].value) != 0)
 			return 0;
 	}
@@ -124,6 +127,8 @@ char *const *environment_build(void *room, char *const envp[])
 	}
 	text = put(text, list ? list : "") + 1;
 	for (i = 0; i < OURS; i++) {
+		if (!*ours[i].value)
+			continue;
 		*next++ = text;
 		text = put(text, ours[i].name);
 		text = put(text, "=");

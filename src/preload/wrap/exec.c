@@ -16,6 +16,7 @@
 #include "preload/preload.h"
 #include "preload/wrap/environment.h"
 #include "preload/wrap/real.h"
+#include "preload/wrap/remote.h"
 
 extern char **environ;
 
@@ -25,6 +26,14 @@ extern char **environ;
 	char *const *env = envp;                                               \
 	if (env##_size)                                                        \
 	env = environment_build(alloca(env##_size), envp)
+
+/* Another program and other arguments, if it is a remote shell. */
+#define REMOTE(file, argv, envp)                                               \
+	size_t remote_bytes = remote_size(file, argv, envp);                   \
+	if (remote_bytes) {                                                    \
+		argv = remote_build(alloca(remote_bytes), file, argv);         \
+		file = preload.remote;                                         \
+	}
 
 static void leaving(void)
 {
@@ -51,6 +60,7 @@ int execve(const char *path, char *const argv[], char *const envp[])
 {
 	const struct real *r = real();
 	ENVIRONMENT(env, envp);
+	REMOTE(path, argv, envp);
 
 	leaving();
 	return stayed(r->execve(path, argv, env));
@@ -65,6 +75,7 @@ int execvpe(const char *file, char *const argv[], char *const envp[])
 {
 	const struct real *r = real();
 	ENVIRONMENT(env, envp);
+	REMOTE(file, argv, envp);
 
 	leaving();
 	return stayed(r->execvpe(file, argv, env));
@@ -158,6 +169,7 @@ int posix_spawn(pid_t *pid, const char *path,
 {
 	const struct real *r = real();
 	ENVIRONMENT(env, envp);
+	REMOTE(path, argv, envp);
 
 	return r->posix_spawn(pid, path, actions, attr, argv, env);
 }
@@ -169,6 +181,7 @@ int posix_spawnp(pid_t *pid, const char *file,
 {
 	const struct real *r = real();
 	ENVIRONMENT(env, envp);
+	REMOTE(file, argv, envp);
 
 	return r->posix_spawnp(pid, file, actions, attr, argv, env);
 }
