@@ -20,6 +20,8 @@
 #define GRACE_MS 10000 /* an agent's own deadline comes first: it knows more */
 #define SHORT_MS 30000
 #define ABORT_MS 30000
+#define AGAIN_TRIES 6 /* about a second in all */
+#define AGAIN_MS 16
 
 static struct {
 	enum wire_phase phase;
@@ -31,6 +33,9 @@ static struct {
 	enum wire_phase fault_phase;
 	int fault_error;
 	int sync;
+	int again;   /* what failed may pass: try it once more */
+	int tries;   /* so far */
+	int waiting; /* until the next one; in PHASE_PREPARE, nobody takes part */
 	int groups; /* that take part */
 	struct group *leader; /* writes the manifest */
 	int led;	      /* ... and has done it */
@@ -139,7 +144,7 @@ static void forget(void)
 		}
 	}
 	now.phase = PHASE_IDLE;
-	now.aborting = 0;
+	now.aborting = now.waiting = 0;
 	interval_restart();
 	now.deadline = NEVER;
 	now.leader = NULL;
@@ -208,6 +213,16 @@ static void succeed(void)
 	computation_changed();
 }
 
+static void forget_and_wait(void)
+{
+	forget();
+	now.again = 0;
+	now.path[0] = '\0';
+	now.phase = PHASE_PREPARE;
+	now.waiting = 1;
+	now.deadline = loop_now() + (AGAIN_MS << now.tries++);
+}
+
 static void failed(void)
 {
 	char text[sizeof(now.reason) + 64];
@@ -218,6 +233,10 @@ static void failed(void)
 	 * been pruned for it. */
 	if (now.path[0] && !generation_committed(now.path))
 		generation_remove(now.path);
+	if (now.again && now.tries < AGAIN_TRIES) {
+		forget_and_wait();
+		return;
+	}
 	snprintf(text, sizeof(text), "checkpoint failed: %s\n", now.reason);
 	data = json_pack("{s:b, s:o}", "ok", 0, "error", wire_text(now.reason));
 	forget();
@@ -481,6 +500,8 @@ void agent_failed(struct connection *connection, json_t *body)
 			 pid);
 	if (!*text)
 		text = error ? strerror(abs(error)) : "no reason given";
+	/* A process is in a state that ends by itself, once it runs. */
+	now.again = now.phase == PHASE_CAPTURE && abs(error) == EBUSY;
 	abort_with("phase %s: %s%s",
 		   wire_string(body, "phase", phase_name(now.phase)), who,
 		   text);
@@ -637,30 +658,16 @@ static int next_request(void)
 	return last;
 }
 
-int checkpoint_start(const struct checkpoint_request *request, char *err,
-		     size_t errsize)
+static int begin(char *err, size_t errsize)
 {
 	struct group *g;
-	int ret = checkpoint_possible(err, errsize);
+	int ret = generation_make(now.path, sizeof(now.path), err, errsize);
 
-	if (ret < 0)
-		return ret;
-	now.fault_phase = PHASE_IDLE;
-	if (request->fault && parse_fault(request->fault) < 0) {
-		snprintf(err, errsize,
-			 "CKPT_FAULT=%s is not PHASE:ERROR, such "
-			 "as write:ENOSPC",
-			 request->fault);
-		return -EINVAL;
-	}
-	ret = generation_make(now.path, sizeof(now.path), err, errsize);
 	if (ret < 0)
 		return ret;
 	now.generation = ret;
 	now.request = next_request();
-	now.hold = request->hold;
-	now.sync = wire_bool(computation.options, "sync", 0);
-	now.aborting = 0;
+	now.again = now.aborting = 0;
 	now.started = now.stopped = loop_now();
 	now.reason[0] = '\0';
 	now.groups = groups_count();
@@ -669,6 +676,43 @@ int checkpoint_start(const struct checkpoint_request *request, char *err,
 	log_line("checkpoint: generation %d in %s", now.generation, now.path);
 	phase_begin(PHASE_PREPARE);
 	return 0;
+}
+
+static void begin_again(void)
+{
+	char err[512];
+	int ret;
+
+	now.phase = PHASE_IDLE;
+	now.waiting = 0;
+	ret = checkpoint_possible(err, sizeof(err));
+	if (ret == 0)
+		ret = begin(err, sizeof(err));
+	if (ret == 0)
+		return;
+	snprintf(now.reason, sizeof(now.reason), "%s", err);
+	failed();
+}
+
+int checkpoint_start(const struct checkpoint_request *request, char *err,
+		     size_t errsize)
+{
+	int ret = checkpoint_possible(err, errsize);
+
+	if (ret < 0)
+		return ret;
+	now.tries = 0;
+	now.fault_phase = PHASE_IDLE;
+	if (request->fault && parse_fault(request->fault) < 0) {
+		snprintf(err, errsize,
+			 "CKPT_FAULT=%s is not PHASE:ERROR, such "
+			 "as write:ENOSPC",
+			 request->fault);
+		return -EINVAL;
+	}
+	now.hold = request->hold;
+	now.sync = wire_bool(computation.options, "sync", 0);
+	return begin(err, errsize);
 }
 
 /* ---- deadlines ---- */
@@ -684,6 +728,10 @@ void checkpoint_expired(int64_t time)
 	const char *late = "an agent";
 
 	(void)time;
+	if (now.waiting) {
+		begin_again();
+		return;
+	}
 	for (g = groups_first(); g; g = g->next)
 		if (g->taking_part && !g->done)
 			late = group_name(g);
