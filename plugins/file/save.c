@@ -50,8 +50,10 @@ static const struct {
 	const char *target, *why;
 } file_unknown[] = {
 	{"anon_inode:[io_uring]",
-	 "an io_uring cannot be saved; most programs run without one when "
-	 "kernel.io_uring_disabled is 2 (node: UV_USE_IO_URING=0)"},
+	 "an io_uring cannot be saved; the program has made it by itself, and "
+	 "not through libc or liburing, where it would have been told that "
+	 "there are none; it may run without one when kernel.io_uring_disabled "
+	 "is 2"},
 	{"anon_inode:bpf", "BPF objects cannot be saved"},
 	{"anon_inode:[perf_event]", "a performance counter cannot be saved"},
 	{"anon_inode:[fanotify]", "a fanotify group cannot be saved"},
