@@ -38,12 +38,9 @@ static int epoll_same(int fd, int epfd, int tfd, uint32_t nth)
 
 static uint32_t epoll_object(int epfd, int tfd, uint32_t nth, uint64_t ino)
 {
-	const struct ckpt_fd *numbered = NULL;
+	const struct ckpt_fd *numbered = ckpt_fd_numbered(tfd);
 	size_t i;
 
-	for (i = 0; i < ckpt_fd_count(); i++)
-		if (ckpt_fd_at(i)->fd == tfd)
-			numbered = ckpt_fd_at(i);
 	if (numbered && numbered->st.ino == ino) {
 		int same = epoll_same(tfd, epfd, tfd, nth);
 

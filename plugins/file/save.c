@@ -89,16 +89,11 @@ static int file_writable(const struct ckpt_fd *fd)
 /* Everybody who may write to it appends. */
 static int file_append_only(const struct ckpt_fd *fd)
 {
-	size_t i;
+	const struct ckpt_fd *other = NULL;
 
-	for (i = 0; i < ckpt_fd_count(); i++) {
-		const struct ckpt_fd *other = ckpt_fd_at(i);
-
-		if (other->st.dev == fd->st.dev &&
-		    other->st.ino == fd->st.ino && file_writable(other) &&
-		    !(other->status_flags & O_APPEND))
+	while ((other = ckpt_fd_by_inode(fd->st.dev, fd->st.ino, other)))
+		if (file_writable(other) && !(other->status_flags & O_APPEND))
 			return 0;
-	}
 	return 1;
 }
 
