@@ -41,6 +41,7 @@ static struct {
 	int led;	      /* ... and has done it */
 	json_t *manifest;
 	int64_t started, stopped, deadline, patience;
+	int64_t began[PHASE_COUNT]; /* each phase; 0: not yet */
 	char reason[1024];
 } now = {.deadline = NEVER};
 
@@ -177,6 +178,23 @@ static json_t *warnings(void)
 	return all;
 }
 
+/* How long each phase took, in ms. */
+static json_t *phases(void)
+{
+	json_t *all = json_object();
+	int64_t end = loop_now();
+	int i;
+
+	for (i = PHASE_COUNT - 1; i > PHASE_IDLE; i--) {
+		if (!now.began[i])
+			continue;
+		json_object_set_new(all, phase_name(i),
+				    json_integer(end - now.began[i]));
+		end = now.began[i];
+	}
+	return all;
+}
+
 static void succeed(void)
 {
 	struct checkpoint_figures f = figures();
@@ -198,12 +216,14 @@ static void succeed(void)
 			length += snprintf(text + length, sizeof(text) - length,
 					   "note: %s\n",
 					   json_string_value(warning));
-	data = json_pack("{s:b, s:i, s:I, s:I, s:I, s:f, s:f, s:f, s:o, s:o}",
+	data = json_pack("{s:b, s:i, s:I, s:I, s:I, s:f, s:f, s:f, s:o, s:o, "
+			 "s:o}",
 			 "ok", 1, "generation", f.generation, "processes",
 			 (json_int_t)f.processes, "bytes", (json_int_t)f.raw,
 			 "stored", (json_int_t)f.stored, "compression",
 			 f.raw ? (double)f.stored / f.raw : 1.0, "stop_ms",
-			 f.stop_ms, "total_ms", f.total_ms, "directory",
+			 f.stop_ms, "total_ms", f.total_ms, "phases_ms",
+			 phases(), "directory",
 			 wire_text(now.path), "warnings", warned);
 	log_line("%.*s", (int)strcspn(text, "\n"), text);
 	computation.generation = now.generation;
@@ -374,6 +394,7 @@ static void phase_begin(enum wire_phase phase)
 	int place = 0;
 
 	now.phase = phase;
+	now.began[phase] = loop_now();
 	now.patience = patience_of(phase);
 	now.deadline = loop_now() + now.patience;
 	if (phase == PHASE_STOP)
@@ -669,6 +690,7 @@ static int begin(char *err, size_t errsize)
 	now.request = next_request();
 	now.again = now.aborting = 0;
 	now.started = now.stopped = loop_now();
+	memset(now.began, 0, sizeof(now.began));
 	now.reason[0] = '\0';
 	now.groups = groups_count();
 	for (g = groups_first(); g; g = g->next)
