@@ -7,6 +7,10 @@
 
 #include "plugins/sockopt.h"
 
+#ifndef SO_BUF_LOCK
+#define SO_BUF_LOCK 72
+#endif
+
 /* The kernel doubles what it is given; the system's limit holds for those
  * without the privilege. */
 static inline void sockopt_buffer(int fd, int force, int option, int32_t doubled)
@@ -24,7 +28,7 @@ static inline void sockopt_buffer(int fd, int force, int option, int32_t doubled
 }
 
 /* Only what differs from a new socket: some may be set by root alone. */
-static inline void sockopt_restore(int fd, const struct sockopt_record *record)
+static inline void sockopt_flags(int fd, const struct sockopt_record *record)
 {
 	static const int numbers[] = {
 #define SOCKOPT(number, name) number,
@@ -44,8 +48,26 @@ static inline void sockopt_restore(int fd, const struct sockopt_record *record)
 			setsockopt(fd, SOL_SOCKET, numbers[i],
 				   &record->values[i], sizeof(int32_t));
 	}
-	sockopt_buffer(fd, SO_SNDBUFFORCE, SO_SNDBUF, record->send_buffer);
-	sockopt_buffer(fd, SO_RCVBUFFORCE, SO_RCVBUF, record->receive_buffer);
+}
+
+/* Sizes that nobody has set are the kernel's own affair. */
+static inline void sockopt_buffers(int fd, const struct sockopt_record *record)
+{
+	if (record->locks & 1)
+		sockopt_buffer(fd, SO_SNDBUFFORCE, SO_SNDBUF,
+			       record->send_buffer);
+	if (record->locks & 2)
+		sockopt_buffer(fd, SO_RCVBUFFORCE, SO_RCVBUF,
+			       record->receive_buffer);
+	if (record->locks >= 0)
+		setsockopt(fd, SOL_SOCKET, SO_BUF_LOCK, &record->locks,
+			   sizeof(int32_t));
+}
+
+static inline void sockopt_restore(int fd, const struct sockopt_record *record)
+{
+	sockopt_flags(fd, record);
+	sockopt_buffers(fd, record);
 	setsockopt(fd, SOL_SOCKET, SO_LINGER, &record->linger_on,
 		   2 * sizeof(int32_t));
 	setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &record->receive_s,

@@ -19,6 +19,7 @@
 #define SOCKOPT_PROTOCOL 38
 #define SOCKOPT_DOMAIN 39
 #define SOCKOPT_PEEK_OFF 42
+#define SOCKOPT_BUF_LOCK 72
 
 static inline long sockopt_get(int fd, int level, int option, void *value,
 			       uint32_t length)
@@ -53,6 +54,7 @@ static inline void sockopt_save(int fd, struct sockopt_record *record)
 		    sizeof(int32_t));
 	sockopt_get(fd, SOCKOPT_SOCKET, SOCKOPT_RCVBUF,
 		    &record->receive_buffer, sizeof(int32_t));
+	record->locks = sockopt_int(fd, SOCKOPT_SOCKET, SOCKOPT_BUF_LOCK);
 	sockopt_get(fd, SOCKOPT_SOCKET, SOCKOPT_LINGER, &record->linger_on,
 		    2 * sizeof(int32_t));
 	sockopt_get(fd, SOCKOPT_SOCKET, SOCKOPT_RCVTIMEO, &record->receive_s,

@@ -1,235 +1,207 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * inet, restoring. An address that somebody else has by now is replaced by
- * one with another port, so that a server goes on waiting instead of failing
- * in a loop. A connection comes back as one that its peer has reset: made
- * through the loopback with what was unread in it.
+ * inet, restoring. Sockets that share a port, or that are the two ends of a
+ * connection, are made at one place: stream.c makes connections, datagram.c
+ * fills queues. An address that somebody else has by now is replaced by one
+ * with another port, so that a server goes on waiting instead of failing in a
+ * loop.
  */
 #define _GNU_SOURCE
-#include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/filter.h>
 #include <netinet/in.h>
-#include <poll.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
-#include <ckpt/plugin.h>
+#include "plugins/inet/restore.h"
 
-#include "plugins/inet/format.h"
-#include "plugins/sockopt_restore.h"
-
-static const struct sockaddr *inet_address(const struct inet_name *name)
+int inet_view(const struct ckpt_object *object, struct inet_view *view)
 {
-	return (const struct sockaddr *)name->address;
+	const struct inet_record *record = object->body;
+	size_t left = object->length;
+
+	if (left < sizeof(*record))
+		return -EBADMSG;
+	left -= sizeof(*record);
+	if (record->membership_length > left ||
+	    record->filter_length > left - record->membership_length ||
+	    record->name.length > INET_NAME ||
+	    record->peer_name.length > INET_NAME)
+		return -EBADMSG;
+	view->object = object;
+	view->record = record;
+	view->memberships = (const unsigned char *)(record + 1);
+	view->filter = view->memberships + record->membership_length;
+	view->queue = view->filter + record->filter_length;
+	view->queue_length =
+		left - record->membership_length - record->filter_length;
+	if (record->type == SOCK_STREAM && record->unread > view->queue_length)
+		return -EBADMSG;
+	return 0;
 }
 
-/* "127.0.0.1:80", "[::1]:80" */
-static const char *inet_text(const struct inet_name *name, char *text,
-			     size_t size)
+int inet_queue_of(struct ckpt_restore *r, const struct ckpt_object *object,
+		  struct inet_view *view)
 {
-	const struct sockaddr_in *four = (const void *)name->address;
-	const struct sockaddr_in6 *six = (const void *)name->address;
-	char host[INET6_ADDRSTRLEN] = "?";
+	const struct ckpt_object *record;
+	size_t nth;
 
-	if (name->length >= sizeof(*six) && six->sin6_family == AF_INET6) {
-		inet_ntop(AF_INET6, &six->sin6_addr, host, sizeof(host));
-		snprintf(text, size, "[%s]:%u", host, ntohs(six->sin6_port));
-	} else if (name->length >= sizeof(*four)) {
-		inet_ntop(AF_INET, &four->sin_addr, host, sizeof(host));
-		snprintf(text, size, "%s:%u", host, ntohs(four->sin_port));
-	} else {
-		snprintf(text, size, "nowhere");
-	}
-	return text;
+	for (nth = 0; (record = ckpt_object_record(r, object, nth)); nth++)
+		if (inet_view(record, view) == 0 &&
+		    (view->record->flags & INET_QUEUE))
+			return 1;
+	return 0;
 }
 
-static uint16_t *inet_port(struct inet_name *name)
+const struct ckpt_object *inet_by_ino(struct ckpt_restore *r, uint64_t ino)
 {
-	struct sockaddr_in6 *six = (void *)name->address;
-
-	/* In both families it stands at the same place. */
-	return &six->sin6_port;
+	return ino ? ckpt_object_by_inode(r, INET_KIND, ino, NULL) : NULL;
 }
 
-static void inet_options(int fd, const struct inet_record *record)
+static void bind_again(struct ckpt_restore *r, const struct inet_view *view,
+		       int fd)
 {
-	static const struct { int level, number; } options[] = {
-#define INET_OPTION(level, number, name) {level, number},
-		INET_OPTION_LIST
-#undef INET_OPTION
-	};
-	int i;
-
-	for (i = 0; i < INET_OPTION_COUNT; i++) {
-		int value = 0;
-		socklen_t length = sizeof(value);
-
-		if (!(record->known & 1u << i) ||
-		    getsockopt(fd, options[i].level, options[i].number, &value,
-			       &length) < 0)
-			continue;
-		if (value != record->options[i])
-			setsockopt(fd, options[i].level, options[i].number,
-				   &record->options[i], sizeof(int32_t));
-	}
-}
-
-static void inet_bind(struct ckpt_restore *r, const struct ckpt_object *object,
-		      const struct inet_record *record, int fd)
-{
+	const struct inet_record *record = view->record;
 	struct inet_name name = record->name;
-	char text[80];
+	char text[INET_TEXT];
 	int error;
 
-	if (!name.length || !*inet_port(&name))
+	if (!inet_port_of(&name) && inet_is_any(&name))
 		return;
+	if (record->type == SOCK_RAW)
+		inet_set_port(&name, 0);
 	if (bind(fd, inet_address(&name), name.length) == 0)
 		return;
 	error = errno;
-	*inet_port(&name) = 0;
+	inet_set_port(&name, 0);
 	if (bind(fd, inet_address(&name), name.length) < 0) {
 		ckpt_report(r, "%s: cannot have the address %s again: %s",
-			    object->label,
+			    view->object->label,
 			    inet_text(&record->name, text, sizeof(text)),
 			    strerror(error));
 		return;
 	}
-	getsockname(fd, (struct sockaddr *)name.address, &name.length);
+	name = inet_own(fd);
 	ckpt_report(r, "%s: cannot have the address %s again: %s; it has port "
-		       "%u now", object->label,
+		       "%u now", view->object->label,
 		    inet_text(&record->name, text, sizeof(text)),
-		    strerror(error), ntohs(*inet_port(&name)));
+		    strerror(error), ntohs(inet_port_of(&name)));
 }
 
-static int inet_single(struct ckpt_restore *r, const struct ckpt_object *object,
-		       const struct inet_record *record)
+int inet_single(struct ckpt_restore *r, const struct inet_view *view)
 {
+	const struct inet_record *record = view->record;
 	int fd = socket(record->domain, record->type | SOCK_CLOEXEC,
 			record->protocol);
 
 	if (fd < 0)
 		return -errno;
-	sockopt_restore(fd, &record->socket_options);
-	inet_options(fd, record);
-	inet_bind(r, object, record, fd);
-	if ((record->flags & INET_LISTENS) &&
-	    listen(fd, (int)record->backlog) < 0)
-		ckpt_report(r, "%s: cannot listen again: %m", object->label);
-	if ((record->flags & INET_CONNECTED) &&
-	    connect(fd, inet_address(&record->peer_name),
-		    record->peer_name.length) < 0)
-		ckpt_report(r, "%s: cannot be connected again: %m",
-			    object->label);
+	inet_early(fd, record);
+	bind_again(r, view, fd);
 	return fd;
-}
-
-/* Both ends of a new connection over the loopback. */
-static int inet_pair(int domain, int ends[2])
-{
-	struct sockaddr_in6 address = {.sin6_family = (sa_family_t)domain};
-	socklen_t length = sizeof(address);
-	int listener = socket(domain, SOCK_STREAM | SOCK_CLOEXEC, 0);
-
-	if (domain == AF_INET6)
-		address.sin6_addr = in6addr_loopback;
-	else
-		((struct sockaddr_in *)&address)->sin_addr.s_addr =
-			htonl(INADDR_LOOPBACK);
-	ends[0] = socket(domain, SOCK_STREAM | SOCK_CLOEXEC, 0);
-	ends[1] = -1;
-	if (listener >= 0 && ends[0] >= 0 &&
-	    bind(listener, (struct sockaddr *)&address, length) == 0 &&
-	    listen(listener, 1) == 0 &&
-	    getsockname(listener, (struct sockaddr *)&address, &length) == 0 &&
-	    connect(ends[0], (struct sockaddr *)&address, length) == 0)
-		ends[1] = accept4(listener, NULL, NULL, SOCK_CLOEXEC);
-	if (listener >= 0)
-		close(listener);
-	if (ends[1] >= 0)
-		return 0;
-	if (ends[0] >= 0)
-		close(ends[0]);
-	return -1;
-}
-
-/* Closing without lingering resets the other end; what it has received by
- * then can still be read. */
-static void inet_reset(int fd, int other, const void *unread, size_t length)
-{
-	struct linger now = {1, 0};
-	struct pollfd arrived = {fd, POLLIN, 0};
-	const int whole = (int)length;
-
-	if (length) {
-		setsockopt(fd, SOL_SOCKET, SO_RCVLOWAT, &whole, sizeof(whole));
-		setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &whole, sizeof(whole));
-		if (send(other, unread, length, MSG_NOSIGNAL | MSG_DONTWAIT) > 0)
-			poll(&arrived, 1, 1000);
-	}
-	setsockopt(other, SOL_SOCKET, SO_LINGER, &now, sizeof(now));
-	close(other);
-}
-
-static int inet_lost(struct ckpt_restore *r, const struct ckpt_object *object,
-		     const struct inet_record *record)
-{
-	char text[80];
-	int ends[2];
-
-	if (inet_pair(record->domain, ends) < 0 &&
-	    inet_pair(AF_INET, ends) < 0)
-		/* No loopback here: one that never was connected. */
-		return inet_single(r, object, record);
-	ckpt_report(r, "%s: its connection to %s is lost: the program finds it "
-		       "reset by the peer", object->label,
-		    inet_text(&record->peer_name, text, sizeof(text)));
-	inet_reset(ends[0], ends[1], record + 1, record->unread);
-	sockopt_restore(ends[0], &record->socket_options);
-	inet_options(ends[0], record);
-	return ends[0];
 }
 
 static int inet_open(struct ckpt_restore *r, const struct ckpt_object *object)
 {
-	const struct inet_record *record = object->body;
+	struct inet_view view;
+	int ret = inet_view(object, &view);
 
-	if (object->length < sizeof(*record) ||
-	    record->unread > object->length - sizeof(*record) ||
-	    record->name.length > INET_NAME ||
-	    record->peer_name.length > INET_NAME)
-		return -EBADMSG;
-	if (record->standard >= 0)
-		return ckpt_standard_stream(r, record->standard);
-	if (record->flags & INET_LOST)
-		return inet_lost(r, object, record);
-	return inet_single(r, object, record);
+	if (ret < 0)
+		return ret;
+	if (view.record->type == SOCK_STREAM)
+		return inet_open_stream(r, &view);
+	return inet_single(r, &view);
+}
+
+static int inet_connect(struct ckpt_restore *r,
+			const struct ckpt_object *object, int fd)
+{
+	struct inet_view view;
+	int ret = inet_view(object, &view);
+
+	if (ret < 0)
+		return ret;
+	if (view.record->type == SOCK_STREAM)
+		return inet_connect_stream(r, &view, fd);
+	/* First what waits: then only the peer may send. */
+	ret = inet_fill_datagrams(r, &view, fd);
+	if ((view.record->flags & INET_CONNECTED) &&
+	    connect(fd, inet_address(&view.record->peer_name),
+		    view.record->peer_name.length) < 0)
+		ckpt_report(r, "%s: cannot be connected again: %m",
+			    object->label);
+	inet_late(r, &view, fd);
+	return ret;
+}
+
+/* ---- who belongs together ---- */
+
+/* Apart from inodes, which are short. */
+static void bond_port(struct ckpt_bonds *bonds,
+		      const struct inet_record *record,
+		      const struct inet_name *name)
+{
+	if (inet_port_of(name))
+		ckpt_bond(bonds, 1ull << 63 | (uint64_t)record->type << 16 |
+					 inet_port_of(name));
+}
+
+static void inet_bonds(const struct ckpt_object *object,
+		       struct ckpt_bonds *bonds)
+{
+	struct inet_letter letter;
+	struct inet_view view;
+
+	if (inet_view(object, &view) < 0)
+		return;
+	ckpt_bond_same(bonds, object->ino, 1);
+	ckpt_bond(bonds, object->ino);
+	if (view.record->peer_ino)
+		ckpt_bond(bonds, view.record->peer_ino);
+	bond_port(bonds, view.record, &view.record->name);
+	if (view.record->flags & (INET_WAITS | INET_CONNECTING))
+		bond_port(bonds, view.record, &view.record->peer_name);
+	if (view.record->type == SOCK_STREAM)
+		return;
+	while (inet_next_letter(&view, &letter))
+		bond_port(bonds, view.record, &letter.sender);
 }
 
 static void inet_show(const struct ckpt_object *object, char *line, size_t size)
 {
-	const struct inet_record *record = object->body;
-	char name[80], peer[80];
+	char name[INET_TEXT], peer[INET_TEXT];
+	struct inet_view view;
+	uint32_t flags;
 
-	if (object->length < sizeof(*record))
+	if (inet_view(object, &view) < 0)
 		return;
-	snprintf(line, size, "%s %s%s%s%s",
-		 record->type == SOCK_STREAM ? "TCP" :
-		 record->type == SOCK_DGRAM  ? "UDP" : "raw",
-		 inet_text(&record->name, name, sizeof(name)),
-		 record->peer_name.length ? " to " : "",
-		 record->peer_name.length ?
-			 inet_text(&record->peer_name, peer, sizeof(peer)) : "",
-		 record->flags & INET_LISTENS ? ", listens" :
-		 record->flags & INET_LOST    ? ", comes back as reset" : "");
+	flags = view.record->flags;
+	snprintf(line, size, "%s %s%s%s%s, %zu bytes wait",
+		 view.record->type == SOCK_STREAM ? "TCP" :
+		 view.record->type == SOCK_DGRAM  ? "UDP" : "raw",
+		 inet_text(&view.record->name, name, sizeof(name)),
+		 view.record->peer_name.length ? " to " : "",
+		 view.record->peer_name.length ?
+			 inet_text(&view.record->peer_name, peer,
+				   sizeof(peer)) : "",
+		 flags & INET_LISTENS	 ? ", listens" :
+		 flags & INET_WAITS	 ? ", not accepted yet" :
+		 flags & INET_CONNECTING ? ", not answered yet" :
+		 flags & INET_OVER	 ? ", closed both ways" :
+		 flags & INET_SENT_END	 ? ", sends no more" :
+		 flags & INET_GOT_END	 ? ", gets no more" : "",
+		 view.queue_length);
 }
 
 const struct ckpt_restorer inet_restorer = {
-	.kind = 74,
+	.kind = INET_KIND,
 	.name = "inet",
+	.bonds = inet_bonds,
 	.open = inet_open,
+	.connect = inet_connect,
 	.show = inet_show,
 	.no_position = 1,
 };

@@ -1,33 +1,57 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * inet, saving: TCP, UDP and raw sockets of IPv4 and IPv6. Kept: family, type,
- * options, addresses, listening with its backlog, the peer a datagram socket
- * was connected to. Of a TCP connection only what has been received and not
- * read: the connection itself comes back as reset by its peer, as are those
- * that wait to be accepted. Not kept: datagrams not read yet (they may get
- * lost anywhere), multicast memberships, filters.
+ * options, addresses, listening with its backlog, multicast groups, filters,
+ * the peer a datagram socket was connected to, datagrams that wait; of a TCP
+ * connection whose other end is in the computation, all: what waits unread
+ * and what was on its way, the urgent byte, which halves are closed; those
+ * that nobody has accepted yet, those that are not answered yet. A connection
+ * to somebody outside comes back as reset by its peer.
+ * Refused: data sent to a connection that nobody has accepted yet, TLS in the
+ * kernel. Not kept: datagrams of raw sockets, who is waiting from outside.
+ *
+ * peer.c sees to it that nothing is on its way, queue.c looks what waits.
  */
 #define _GNU_SOURCE
-#include <asm/ioctls.h>
 #include <errno.h>
+#include <linux/filter.h>
 #include <linux/stat.h>
 #include <linux/tcp.h>
+#include <poll.h>
 
-#include <ckpt/plugin.h>
-
-#include "plugins/inet/format.h"
+#include "plugins/inet/save.h"
 #include "plugins/sockopt_save.h"
+#include "sys/string.h"
 #include "sys/sys.h"
 
-#define FAMILY_INET 2
-#define FAMILY_INET6 10
-#define PROTOCOL_TCP 6
-#define TYPE_STREAM 1
-#define MESSAGE_PEEK 2
-#define MESSAGE_DONTWAIT 0x40
-#define STATE_CLOSE 7
-#define STATE_LISTEN 10
-#define INET_UNREAD_MAX (1u << 20)
+#define OPTION_BINDTODEVICE 25
+#define OPTION_GET_FILTER 26
+#define OPTION_MAX_PACING_RATE 47
+#define OPTION_NETNS_COOKIE 71
+#define FILTER_MAX 4096 /* BPF_MAXINSNS */
+
+static int has_hurried; /* of this process, in this checkpoint */
+
+int inet_refuse(const struct ckpt_fd *fd, int error, const char *why)
+{
+	char number[24];
+	struct sys_text text;
+
+	sys_text_open(&text, number, sizeof(number));
+	sys_text_number(&text, (uint64_t)fd->fd, 10);
+	return ckpt_refuse(error, "fd ", number, " (internet socket): ", why,
+			   NULL);
+}
+
+int inet_poll(int fd)
+{
+	struct pollfd asked = {fd, POLLIN | POLLOUT | POLLRDHUP, 0};
+	struct __kernel_timespec now = {0, 0};
+
+	if (SYS_CALL(SYS_ppoll, &asked, 1, &now, NULL, 0) < 0)
+		return 0;
+	return asked.revents;
+}
 
 static int inet_matches(const struct ckpt_fd *fd)
 {
@@ -49,6 +73,8 @@ static void inet_name(int fd, long call, struct inet_name *name)
 	name->length = length;
 }
 
+/* ---- options ---- */
+
 static void inet_options(int fd, struct inet_record *record)
 {
 	static const struct { int level, number; } options[] = {
@@ -61,43 +87,93 @@ static void inet_options(int fd, struct inet_record *record)
 	for (i = 0; i < INET_OPTION_COUNT; i++)
 		if (sockopt_get(fd, options[i].level, options[i].number,
 				&record->options[i], sizeof(int32_t)) == 0)
-			record->known |= 1u << i;
+			record->known[i / 64] |= 1ull << i % 64;
+	if (record->type == TYPE_STREAM)
+		sockopt_get(fd, PROTOCOL_TCP, TCP_CONGESTION,
+			    record->congestion, sizeof(record->congestion) - 1);
+	sockopt_get(fd, SOCKOPT_SOCKET, OPTION_BINDTODEVICE, record->device,
+		    sizeof(record->device));
+	sockopt_get(fd, SOCKOPT_SOCKET, OPTION_MAX_PACING_RATE,
+		    &record->pacing, sizeof(record->pacing));
+	sockopt_get(fd, SOCKOPT_SOCKET, OPTION_NETNS_COOKIE, &record->network,
+		    sizeof(record->network));
 }
 
-/* For a listener the kernel puts its queue's limit into tcpi_sacked. */
-static void inet_tcp(int fd, struct inet_record *record)
+/* The length counts instructions. */
+static uint32_t inet_filter(int fd, struct ckpt_record *out)
+{
+	static struct sock_filter filter[FILTER_MAX];
+	uint32_t count = FILTER_MAX;
+
+	if (SYS_CALL(SYS_getsockopt, fd, SOCKOPT_SOCKET, OPTION_GET_FILTER,
+		     filter, &count) < 0 || count > FILTER_MAX)
+		count = 0;
+	if (out)
+		ckpt_put(out, filter, count * sizeof(*filter));
+	return count * (uint32_t)sizeof(*filter);
+}
+
+/* ---- TCP ---- */
+
+/* What its state says of the two halves. */
+static uint32_t state_flags(uint32_t state)
+{
+	switch (state) {
+	case STATE_SYN_SENT:
+		return INET_CONNECTING;
+	case STATE_FIN_WAIT1:
+	case STATE_FIN_WAIT2:
+		return INET_STREAM | INET_SENT_END;
+	case STATE_CLOSE_WAIT:
+		return INET_STREAM | INET_GOT_END;
+	case STATE_LAST_ACK:
+	case STATE_CLOSING:
+	case STATE_TIME_WAIT:
+		return INET_STREAM | INET_SENT_END | INET_GOT_END;
+	case STATE_CLOSE:
+		return 0;
+	default:
+		return INET_STREAM;
+	}
+}
+
+/* Closed: never used, at its end, or with an error that nobody has asked for
+ * yet (asking would take it). */
+static uint32_t closed_flags(int fd, const struct tcp_info *info)
+{
+	int events = inet_poll(fd);
+
+	if ((events & POLLERR) && !info->tcpi_bytes_acked &&
+	    !info->tcpi_bytes_received)
+		return INET_UNANSWERED;
+	if (events & POLLERR)
+		return INET_STREAM | INET_RESET;
+	return events & POLLRDHUP ? INET_STREAM | INET_OVER : 0;
+}
+
+/* For a listener the kernel puts its queue's limit into tcpi_sacked, how many
+ * wait in it into tcpi_unacked. */
+static void inet_state(int fd, struct inet_record *record)
 {
 	struct tcp_info info;
 
 	__builtin_memset(&info, 0, sizeof(info));
-	if (sockopt_get(fd, PROTOCOL_TCP, TCP_INFO, &info, sizeof(info)) < 0)
-		return;
+	sockopt_get(fd, PROTOCOL_TCP, TCP_INFO, &info, sizeof(info));
 	record->state = info.tcpi_state;
-	if (record->state == STATE_LISTEN) {
+	record->flags &= INET_PEER_HERE | INET_WAITS | INET_STRANGE;
+	if (sockopt_int(fd, SOCKOPT_SOCKET, SOCKOPT_ACCEPTCONN) == 1) {
 		record->flags |= INET_LISTENS;
 		record->backlog = info.tcpi_sacked;
-	} else if (record->state != STATE_CLOSE) {
-		record->flags |= INET_LOST;
+		record->waiting = info.tcpi_unacked;
+		return;
 	}
-}
-
-/* A stream can be looked at from its start only: all at once. */
-static int inet_peek(int fd, struct inet_record *record, void **data)
-{
-	int unread = 0;
-	long got;
-
-	*data = NULL;
-	sys_ioctl(fd, FIONREAD, &unread);
-	if (unread <= 0 || (uint32_t)unread > INET_UNREAD_MAX)
-		return 0;
-	*data = ckpt_reserve((size_t)unread);
-	if (!*data)
-		return -ENOMEM;
-	got = SYS_CALL(SYS_recvfrom, fd, *data, unread,
-		       MESSAGE_PEEK | MESSAGE_DONTWAIT, NULL, NULL);
-	record->unread = got > 0 ? (uint32_t)got : 0;
-	return 0;
+	record->flags |= state_flags(record->state);
+	if (record->state == STATE_CLOSE)
+		record->flags |= closed_flags(fd, &info);
+	else if ((record->flags & INET_STREAM) &&
+		 !(record->flags & INET_GOT_END) &&
+		 (inet_poll(fd) & POLLRDHUP))
+		record->flags |= INET_DEAF;
 }
 
 /* A connection that was given as a standard stream. */
@@ -111,33 +187,120 @@ static int inet_standard(const struct ckpt_fd *fd)
 	return -1;
 }
 
-static int inet_save(const struct ckpt_fd *fd, struct ckpt_record *out)
+static int inet_stream(const struct ckpt_fd *fd, struct inet_record *record)
 {
-	struct inet_record record = {
+	char name[16] = "";
+	int ret = 0;
+
+	sockopt_get(fd->fd, PROTOCOL_TCP, TCP_ULP, name, sizeof(name));
+	if (sys_equal(name, "tls"))
+		return inet_refuse(fd, -EOPNOTSUPP,
+				   "TLS in the kernel cannot be saved");
+	inet_state(fd->fd, record);
+	if (record->flags & INET_CONNECTING)
+		inet_called(fd, record);
+	if (!(record->flags & INET_STREAM))
+		return 0;
+	record->standard = inet_standard(fd);
+	if (record->peer_name.length) {
+		ret = inet_meet(fd, record);
+		if (ret < 0)
+			return ret;
+		inet_state(fd->fd, record); /* its end may have come, too */
+	}
+	if (ckpt_claim(fd->st.dev, fd->st.ino)) {
+		record->flags |= INET_QUEUE;
+		inet_measure(fd->fd, record);
+	}
+	return 0;
+}
+
+/* ---- saving ---- */
+
+static void inet_look(const struct ckpt_fd *fd, struct inet_record *record)
+{
+	*record = (struct inet_record){
 		.domain = sockopt_int(fd->fd, SOCKOPT_SOCKET, SOCKOPT_DOMAIN),
 		.type = sockopt_int(fd->fd, SOCKOPT_SOCKET, SOCKOPT_TYPE),
 		.standard = -1,
+		.mark = INET_NO_MARK,
 		.protocol = sockopt_int(fd->fd, SOCKOPT_SOCKET,
 					SOCKOPT_PROTOCOL),
+		.peek_offset = -1,
+		.pacing = ~0ull,
 	};
-	void *unread = NULL;
-	int ret = 0;
 
-	inet_name(fd->fd, SYS_getsockname, &record.name);
-	inet_name(fd->fd, SYS_getpeername, &record.peer_name);
-	sockopt_save(fd->fd, &record.socket_options);
-	inet_options(fd->fd, &record);
+	sockopt_get(fd->fd, SOCKOPT_SOCKET, SOCKOPT_PEEK_OFF,
+		    &record->peek_offset, sizeof(int32_t));
+	inet_name(fd->fd, SYS_getsockname, &record->name);
+	inet_name(fd->fd, SYS_getpeername, &record->peer_name);
+	sockopt_save(fd->fd, &record->socket_options);
+	inet_options(fd->fd, record);
+}
+
+/* Of all connections, before any is waited for. */
+static void inet_hurry_all(void)
+{
+	static struct inet_record record;
+	size_t i;
+
+	if (has_hurried)
+		return;
+	has_hurried = 1;
+	for (i = 0; i < ckpt_fd_count(); i++) {
+		int fd = ckpt_fd_at(i)->fd, value = 0;
+
+		if (!inet_matches(ckpt_fd_at(i)) ||
+		    sockopt_int(fd, SOCKOPT_SOCKET, SOCKOPT_PROTOCOL) !=
+			    PROTOCOL_TCP)
+			continue;
+		sockopt_get(fd, PROTOCOL_TCP, TCP_CORK, &value, sizeof(value));
+		record.options[INET_OPTION_TCP_CORK] = value;
+		sockopt_get(fd, PROTOCOL_TCP, TCP_NODELAY, &value,
+			    sizeof(value));
+		record.options[INET_OPTION_TCP_NODELAY] = value;
+		inet_hurry(fd, &record);
+	}
+}
+
+static int inet_save(const struct ckpt_fd *fd, struct ckpt_record *out)
+{
+	static struct inet_record record;
+	int ret = 0, has_datagrams;
+
+	inet_hurry_all();
+	inet_look(fd, &record);
 	if (record.type == TYPE_STREAM)
-		inet_tcp(fd->fd, &record);
+		ret = inet_stream(fd, &record);
 	else if (record.peer_name.length)
 		record.flags |= INET_CONNECTED;
-	if (record.flags & INET_LOST)
-		record.standard = inet_standard(fd);
-	if ((record.flags & INET_LOST) && record.standard < 0)
-		ret = inet_peek(fd->fd, &record, &unread);
+	if (ret < 0)
+		return ret;
+	/* A look would take a waiting error. */
+	has_datagrams = record.type != TYPE_STREAM &&
+			!(inet_poll(fd->fd) & POLLERR) &&
+			ckpt_claim(fd->st.dev, fd->st.ino);
+	if (has_datagrams)
+		record.flags |= INET_QUEUE;
+	record.membership_length = inet_put_memberships(fd->fd, &record, NULL);
+	record.filter_length = inet_filter(fd->fd, NULL);
 	ckpt_put(out, &record, sizeof(record));
-	ckpt_put(out, unread, record.unread);
-	return ret;
+	inet_put_memberships(fd->fd, &record, out);
+	inet_filter(fd->fd, out);
+	if (has_datagrams)
+		return inet_put_datagrams(fd->fd, &record, out);
+	return inet_put_stream(fd, &record, out);
+}
+
+static void inet_leave(void)
+{
+	has_hurried = 0;
+}
+
+static int inet_revive(void)
+{
+	has_hurried = 0;
+	return 0;
 }
 
 const struct ckpt_saver inet_saver = {
@@ -145,4 +308,6 @@ const struct ckpt_saver inet_saver = {
 	.name = "inet",
 	.matches = inet_matches,
 	.save = inet_save,
+	.leave = inet_leave,
+	.revive = inet_revive,
 };

@@ -1,0 +1,69 @@
+/* SPDX-License-Identifier: MIT */
+/* What the files that make sockets of this kind have in common. */
+#ifndef PLUGINS_INET_RESTORE_H
+#define PLUGINS_INET_RESTORE_H
+
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/socket.h>
+
+#include <ckpt/plugin.h>
+
+#include "plugins/inet/format.h"
+
+#define INET_KIND 74
+#define INET_TEXT 80 /* room for inet_text() */
+
+struct inet_view {
+	const struct ckpt_object *object;
+	const struct inet_record *record;
+	const unsigned char *memberships, *filter, *queue;
+	size_t queue_length;
+};
+
+int inet_view(const struct ckpt_object *object, struct inet_view *view);
+/* The one of its records in which the queue is. 1; 0: there is none. */
+int inet_queue_of(struct ckpt_restore *r, const struct ckpt_object *object,
+		  struct inet_view *view);
+const struct ckpt_object *inet_by_ino(struct ckpt_restore *r, uint64_t ino);
+
+/* name.c */
+const struct sockaddr *inet_address(const struct inet_name *name);
+/* "127.0.0.1:80", "[::1]:80" */
+const char *inet_text(const struct inet_name *name, char *text, size_t size);
+void inet_set_port(struct inet_name *name, uint16_t port);
+uint16_t inet_port_of(const struct inet_name *name);
+int inet_is_any(const struct inet_name *name); /* the address is */
+/* Is what is sent to `to` for one that has bound itself to `name`? */
+int inet_serves(const struct inet_name *name, const struct inet_name *to);
+int inet_is_same(const struct inet_name *a, const struct inet_name *b);
+/* As a socket of that family has to call it. */
+struct inet_name inet_in_family(const struct inet_name *name, int family);
+struct inet_name inet_loopback(int family);
+struct inet_name inet_own(int fd);  /* getsockname() */
+struct inet_name inet_peer(int fd); /* getpeername() */
+
+/* options.c: what must be set before bind(), and all, when all else is done. */
+void inet_early(int fd, const struct inet_record *record);
+void inet_late(struct ckpt_restore *r, const struct inet_view *view, int fd);
+
+/* restore.c: a socket with its name. */
+int inet_single(struct ckpt_restore *r, const struct inet_view *view);
+
+/* stream.c */
+int inet_open_stream(struct ckpt_restore *r, const struct inet_view *view);
+int inet_connect_stream(struct ckpt_restore *r, const struct inet_view *view,
+			int fd);
+
+/* datagram.c */
+int inet_fill_datagrams(struct ckpt_restore *r, const struct inet_view *view,
+			int fd);
+/* The next of them; 0: there is none. */
+struct inet_letter {
+	struct inet_name sender;
+	const unsigned char *data;
+	size_t length;
+};
+int inet_next_letter(struct inet_view *view, struct inet_letter *letter);
+
+#endif
