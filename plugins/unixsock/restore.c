@@ -689,7 +689,7 @@ static int unixsock_queue(struct ckpt_restore *r,
 			  const struct unixsock_name *to)
 {
 	static struct unixsock_message message;
-	const struct ckpt_object *record;
+	const struct ckpt_object *record = NULL;
 	struct unixsock_view view = {.length = 0};
 	int value, ret = 0;
 	size_t nth;
