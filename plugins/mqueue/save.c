@@ -1,14 +1,14 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * POSIX message queue, saving. Kept: name, attributes, owner, mode, messages
- * with their priorities and order. Not kept: a registration by mq_notify(),
- * whose value nobody can read; a queue that no process has open.
+ * with their priorities and order. Not kept: a queue that no process has
+ * open. Registrations by mq_notify() are handler/notices.c's.
  *
  * A message can only be read by taking it. So all are taken and put back in
  * the same order, while everybody who could look is parked; one process does
  * it. The queue is empty for a moment, and putting back the first message
- * would set off a notification: with one, a queue that is not empty is
- * refused.
+ * would set off a notification: with one of somebody outside, a queue that is
+ * not empty is refused.
  */
 #define _GNU_SOURCE
 #include <errno.h>

@@ -33,7 +33,13 @@ static void part_poke(struct part *p, int wake)
 			       now.number) {
 		int error = __atomic_load_n(&m->slot->error, __ATOMIC_ACQUIRE);
 
-		if (error)
+		if (error == -EOPNOTSUPP)
+			ending_fail(p, 0,
+				    "process %d (%s) is to be told of a message "
+				    "in a POSIX queue by a thread (mq_notify, "
+				    "SIGEV_THREAD), which cannot be kept",
+				    p->pid, p->program);
+		else if (error)
 			ending_fail(p, error,
 				    "process %d (%s) could not start its "
 				    "service thread",

@@ -12,6 +12,7 @@
 #include <sys/resource.h>
 #include <time.h>
 
+#include "preload/handler/notices.h"
 #include "preload/handler/stop.h"
 #include "preload/preload.h"
 #include "sys/task.h"
@@ -103,7 +104,11 @@ static struct park_thread *begin(uint32_t request, uint64_t now,
 	/* From here on there is a stop: the service thread may run before
 	 * service_start() returns. */
 	stop_store(&stop.request, request);
-	ret = service_start(request);
+	ret = notices_take();
+	if (ret == 0)
+		ret = service_start(request);
+	if (ret < 0)
+		notices_renew();
 	stop_store(&slot->error, ret);
 	stop_store(&slot->answered, request);
 	if (ret < 0) {
@@ -216,6 +221,8 @@ void poke_take(uint64_t value, ucontext_t *context)
 			call.nr = me->call.nr;
 			call.asleep_since = me->asleep_since;
 		}
+		if (!ticket)
+			notices_renew();
 		self_leave(me);
 	}
 	/* Our record and the service thread may be gone from here on. */

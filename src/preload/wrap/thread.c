@@ -5,6 +5,7 @@
  * afterwards, by one system call.
  */
 #define _GNU_SOURCE
+#include "preload/handler/notices.h"
 #include "preload/handler/signal.h"
 #include "preload/preload.h"
 #include "preload/wrap/real.h"
@@ -35,7 +36,11 @@ int timer_create(clockid_t clock, struct sigevent *event, timer_t *timer)
 
 int mq_notify(mqd_t queue, const struct sigevent *event)
 {
-	return armed(real()->mq_notify(queue, event));
+	int ret = real()->mq_notify(queue, event);
+
+	if (ret == 0)
+		notices_note(queue, event);
+	return armed(ret);
 }
 
 int aio_read(struct aiocb *block)
