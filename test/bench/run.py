@@ -4,7 +4,7 @@
 
     test/bench/run.py [--quick] [SECTION...]      from the build folder
 
-Sections: calls launch stop restart threads. Figures are whole-process ones,
+Sections: calls launch stop restart threads connections. Figures are whole-process ones,
 compared as ratios within this run: the same program native and under
 ckpt_launch in turns, and for checkpoint and restart the bound (fork alone,
 LZ4 alone, storage alone) measured in the same minute. Medians; no figure
@@ -316,12 +316,30 @@ def section_threads(turns, storage):
             job.close()
 
 
+def section_connections(turns, storage):
+    for count in (0, 50, 200, 800):
+        job = Job(storage)
+        try:
+            job.launch(bench("connections"), str(count))
+            stop = [job.checkpoint()["stop_ms"] for _ in range(turns)]
+            job.kill()
+            # What has just ended keeps its port for a second.
+            time.sleep(2)
+            again = job.restart()
+            job.kill()
+            row("%d TCP connections" % count, "linear",
+                "%.1f ms stop" % median(stop), "%.0f ms restart" % (again * 1e3))
+        finally:
+            job.close()
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--quick", action="store_true", help="two turns instead of five")
     parser.add_argument("--storage", default=None, help="folder for the images")
     parser.add_argument("sections", nargs="*",
-                        default=["calls", "launch", "stop", "restart", "threads"])
+                        default=["calls", "launch", "stop", "restart", "threads",
+                                 "connections"])
     options = parser.parse_args()
     turns = 2 if options.quick else 5
     signal.signal(signal.SIGINT, signal.default_int_handler)
