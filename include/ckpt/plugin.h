@@ -62,6 +62,13 @@ int ckpt_store_file(const struct ckpt_fd *fd, uint32_t file_flags, int now);
  * each other (a pipe's). Object ids are set before the first save(). */
 size_t ckpt_fd_count(void);
 const struct ckpt_fd *ckpt_fd_at(size_t index);
+/* The program's descriptor of that number, or NULL. */
+const struct ckpt_fd *ckpt_fd_numbered(int fd);
+/* Of those the ones of one inode, ascending: the one behind `after`, NULL for
+ * the first. NULL: there is none. Rather than a look at all of them for each,
+ * as there may be many thousands. */
+const struct ckpt_fd *ckpt_fd_by_inode(uint64_t dev, uint64_t ino,
+				       const struct ckpt_fd *after);
 
 /* From inside(): this one of our own table was inside. The core takes it over;
  * it is saved like one of the program's, but has no number there. 0 or

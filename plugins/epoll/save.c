@@ -38,12 +38,9 @@ static int epoll_same(int fd, int epfd, int tfd, uint32_t nth)
 
 static uint32_t epoll_object(int epfd, int tfd, uint32_t nth, uint64_t ino)
 {
-	const struct ckpt_fd *numbered = NULL;
+	const struct ckpt_fd *numbered = ckpt_fd_numbered(tfd);
 	size_t i;
 
-	for (i = 0; i < ckpt_fd_count(); i++)
-		if (ckpt_fd_at(i)->fd == tfd)
-			numbered = ckpt_fd_at(i);
 	if (numbered && numbered->st.ino == ino) {
 		int same = epoll_same(tfd, epfd, tfd, nth);
 
@@ -61,18 +58,35 @@ static uint32_t epoll_object(int epfd, int tfd, uint32_t nth, uint64_t ino)
 	return 0;
 }
 
+/* How many entries of that number stand before it: they are sorted by the
+ * description first. */
+#define COUNTED 65536
+static uint16_t epoll_met[COUNTED];
+
+static uint32_t epoll_nth(const char *text, const char *at, int tfd)
+{
+	uint32_t nth = 0;
+
+	if (tfd >= 0 && tfd < COUNTED)
+		return epoll_met[tfd]++;
+	while ((text = fdinfo_find(text, "tfd")) != NULL && text < at)
+		nth += (int)sys_number(&text, 10) == tfd;
+	return nth;
+}
+
 static int epoll_save(const struct ckpt_fd *fd, struct ckpt_record *out)
 {
 	const char *at = fd->fdinfo;
-	int32_t last = -1;
-	uint32_t nth = 0;
 
-	/* "tfd: N events: X data: X pos:N ino:X sdev:X", ascending in tfd */
+	__builtin_memset(epoll_met, 0, sizeof(epoll_met));
+	/* "tfd: N events: X data: X pos:N ino:X sdev:X" */
 	while ((at = fdinfo_find(at, "tfd")) != NULL) {
+		const char *line = at, *field;
 		struct epoll_entry entry = {.fd = (int)sys_number(&at, 10)};
-		const char *field = sys_find(at, "events:");
+		uint32_t nth = epoll_nth(fd->fdinfo, line, entry.fd);
 		uint64_t ino;
 
+		field = sys_find(at, "events:");
 		if (!field)
 			break;
 		at = fdinfo_blanks(field + 7);
@@ -87,8 +101,6 @@ static int epoll_save(const struct ckpt_fd *fd, struct ckpt_record *out)
 			break;
 		at = field + 4;
 		ino = sys_number(&at, 16);
-		nth = entry.fd == last ? nth + 1 : 0;
-		last = entry.fd;
 		entry.object = epoll_object(fd->fd, entry.fd, nth, ino);
 		ckpt_put(out, &entry, sizeof(entry));
 	}

@@ -50,8 +50,10 @@ static const struct {
 	const char *target, *why;
 } file_unknown[] = {
 	{"anon_inode:[io_uring]",
-	 "an io_uring cannot be saved; most programs run without one when "
-	 "kernel.io_uring_disabled is 2 (node: UV_USE_IO_URING=0)"},
+	 "an io_uring cannot be saved; the program has made it by itself, and "
+	 "not through libc or liburing, where it would have been told that "
+	 "there are none; it may run without one when kernel.io_uring_disabled "
+	 "is 2"},
 	{"anon_inode:bpf", "BPF objects cannot be saved"},
 	{"anon_inode:[perf_event]", "a performance counter cannot be saved"},
 	{"anon_inode:[fanotify]", "a fanotify group cannot be saved"},
@@ -87,16 +89,11 @@ static int file_writable(const struct ckpt_fd *fd)
 /* Everybody who may write to it appends. */
 static int file_append_only(const struct ckpt_fd *fd)
 {
-	size_t i;
+	const struct ckpt_fd *other = NULL;
 
-	for (i = 0; i < ckpt_fd_count(); i++) {
-		const struct ckpt_fd *other = ckpt_fd_at(i);
-
-		if (other->st.dev == fd->st.dev &&
-		    other->st.ino == fd->st.ino && file_writable(other) &&
-		    !(other->status_flags & O_APPEND))
+	while ((other = ckpt_fd_by_inode(fd->st.dev, fd->st.ino, other)))
+		if (file_writable(other) && !(other->status_flags & O_APPEND))
 			return 0;
-	}
 	return 1;
 }
 

@@ -52,14 +52,12 @@ static unsigned pipe_end(const struct ckpt_fd *fd)
 static struct pipe_ends_seen pipe_look(const struct ckpt_fd *fd)
 {
 	struct pipe_ends_seen seen = {.standard = -1, .reader = -1};
-	size_t i;
+	const struct ckpt_fd *other = NULL;
 
-	for (i = 0; i < ckpt_fd_count(); i++) {
-		const struct ckpt_fd *other = ckpt_fd_at(i);
+	while ((other = ckpt_fd_by_inode(fd->st.dev, fd->st.ino, other))) {
 		unsigned end = pipe_end(other);
 
-		if (!pipe_matches(other) || other->st.ino != fd->st.ino ||
-		    other->st.dev != fd->st.dev)
+		if (!pipe_matches(other))
 			continue;
 		seen.ends |= end;
 		if (!seen.first || other->object < seen.first)

@@ -234,8 +234,8 @@ static void unixsock_standard(const struct ckpt_fd *fd,
 {
 	size_t i;
 
-	for (i = ckpt_fd_count(); i-- > 0;)
-		if (ckpt_fd_at(i)->fd <= 2 &&
+	for (i = 0; i < ckpt_fd_count() && ckpt_fd_at(i)->fd <= 2; i++)
+		if (record->standard < 0 &&
 		    ckpt_fd_at(i)->st.ino == fd->st.ino)
 			record->standard = ckpt_fd_at(i)->fd;
 }

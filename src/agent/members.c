@@ -459,7 +459,7 @@ int members_stranger(uint64_t since, struct members_pending *pending,
 /* ---- who is not there yet ---- */
 
 #define DEAD 256
-#define PASSES 50
+#define PASSES 4 /* on a busy machine somebody always dies */
 
 struct search {
 	pid_t dead[2][DEAD]; /* whom this pass, and that before, saw dead */

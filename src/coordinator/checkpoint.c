@@ -20,6 +20,8 @@
 #define GRACE_MS 10000 /* an agent's own deadline comes first: it knows more */
 #define SHORT_MS 30000
 #define ABORT_MS 30000
+#define AGAIN_TRIES 6 /* about a second in all */
+#define AGAIN_MS 16
 
 static struct {
 	enum wire_phase phase;
@@ -31,11 +33,15 @@ static struct {
 	enum wire_phase fault_phase;
 	int fault_error;
 	int sync;
+	int again;   /* what failed may pass: try it once more */
+	int tries;   /* so far */
+	int waiting; /* until the next one; in PHASE_PREPARE, nobody takes part */
 	int groups; /* that take part */
 	struct group *leader; /* writes the manifest */
 	int led;	      /* ... and has done it */
 	json_t *manifest;
 	int64_t started, stopped, deadline, patience;
+	int64_t began[PHASE_COUNT]; /* each phase; 0: not yet */
 	char reason[1024];
 } now = {.deadline = NEVER};
 
@@ -139,7 +145,7 @@ static void forget(void)
 		}
 	}
 	now.phase = PHASE_IDLE;
-	now.aborting = 0;
+	now.aborting = now.waiting = 0;
 	interval_restart();
 	now.deadline = NEVER;
 	now.leader = NULL;
@@ -172,6 +178,23 @@ static json_t *warnings(void)
 	return all;
 }
 
+/* How long each phase took, in ms. */
+static json_t *phases(void)
+{
+	json_t *all = json_object();
+	int64_t end = loop_now();
+	int i;
+
+	for (i = PHASE_COUNT - 1; i > PHASE_IDLE; i--) {
+		if (!now.began[i])
+			continue;
+		json_object_set_new(all, phase_name(i),
+				    json_integer(end - now.began[i]));
+		end = now.began[i];
+	}
+	return all;
+}
+
 static void succeed(void)
 {
 	struct checkpoint_figures f = figures();
@@ -193,12 +216,14 @@ static void succeed(void)
 			length += snprintf(text + length, sizeof(text) - length,
 					   "note: %s\n",
 					   json_string_value(warning));
-	data = json_pack("{s:b, s:i, s:I, s:I, s:I, s:f, s:f, s:f, s:o, s:o}",
+	data = json_pack("{s:b, s:i, s:I, s:I, s:I, s:f, s:f, s:f, s:o, s:o, "
+			 "s:o}",
 			 "ok", 1, "generation", f.generation, "processes",
 			 (json_int_t)f.processes, "bytes", (json_int_t)f.raw,
 			 "stored", (json_int_t)f.stored, "compression",
 			 f.raw ? (double)f.stored / f.raw : 1.0, "stop_ms",
-			 f.stop_ms, "total_ms", f.total_ms, "directory",
+			 f.stop_ms, "total_ms", f.total_ms, "phases_ms",
+			 phases(), "directory",
 			 wire_text(now.path), "warnings", warned);
 	log_line("%.*s", (int)strcspn(text, "\n"), text);
 	computation.generation = now.generation;
@@ -206,6 +231,16 @@ static void succeed(void)
 	clients_checkpoint_over(1, data, text);
 	json_decref(data);
 	computation_changed();
+}
+
+static void forget_and_wait(void)
+{
+	forget();
+	now.again = 0;
+	now.path[0] = '\0';
+	now.phase = PHASE_PREPARE;
+	now.waiting = 1;
+	now.deadline = loop_now() + (AGAIN_MS << now.tries++);
 }
 
 static void failed(void)
@@ -218,6 +253,10 @@ static void failed(void)
 	 * been pruned for it. */
 	if (now.path[0] && !generation_committed(now.path))
 		generation_remove(now.path);
+	if (now.again && now.tries < AGAIN_TRIES) {
+		forget_and_wait();
+		return;
+	}
 	snprintf(text, sizeof(text), "checkpoint failed: %s\n", now.reason);
 	data = json_pack("{s:b, s:o}", "ok", 0, "error", wire_text(now.reason));
 	forget();
@@ -355,6 +394,7 @@ static void phase_begin(enum wire_phase phase)
 	int place = 0;
 
 	now.phase = phase;
+	now.began[phase] = loop_now();
 	now.patience = patience_of(phase);
 	now.deadline = loop_now() + now.patience;
 	if (phase == PHASE_STOP)
@@ -481,6 +521,8 @@ void agent_failed(struct connection *connection, json_t *body)
 			 pid);
 	if (!*text)
 		text = error ? strerror(abs(error)) : "no reason given";
+	/* A process is in a state that ends by itself, once it runs. */
+	now.again = now.phase == PHASE_CAPTURE && abs(error) == EBUSY;
 	abort_with("phase %s: %s%s",
 		   wire_string(body, "phase", phase_name(now.phase)), who,
 		   text);
@@ -637,14 +679,51 @@ static int next_request(void)
 	return last;
 }
 
+static int begin(char *err, size_t errsize)
+{
+	struct group *g;
+	int ret = generation_make(now.path, sizeof(now.path), err, errsize);
+
+	if (ret < 0)
+		return ret;
+	now.generation = ret;
+	now.request = next_request();
+	now.again = now.aborting = 0;
+	now.started = now.stopped = loop_now();
+	memset(now.began, 0, sizeof(now.began));
+	now.reason[0] = '\0';
+	now.groups = groups_count();
+	for (g = groups_first(); g; g = g->next)
+		g->taking_part = 1;
+	log_line("checkpoint: generation %d in %s", now.generation, now.path);
+	phase_begin(PHASE_PREPARE);
+	return 0;
+}
+
+static void begin_again(void)
+{
+	char err[512];
+	int ret;
+
+	now.phase = PHASE_IDLE;
+	now.waiting = 0;
+	ret = checkpoint_possible(err, sizeof(err));
+	if (ret == 0)
+		ret = begin(err, sizeof(err));
+	if (ret == 0)
+		return;
+	snprintf(now.reason, sizeof(now.reason), "%s", err);
+	failed();
+}
+
 int checkpoint_start(const struct checkpoint_request *request, char *err,
 		     size_t errsize)
 {
-	struct group *g;
 	int ret = checkpoint_possible(err, errsize);
 
 	if (ret < 0)
 		return ret;
+	now.tries = 0;
 	now.fault_phase = PHASE_IDLE;
 	if (request->fault && parse_fault(request->fault) < 0) {
 		snprintf(err, errsize,
@@ -653,22 +732,9 @@ int checkpoint_start(const struct checkpoint_request *request, char *err,
 			 request->fault);
 		return -EINVAL;
 	}
-	ret = generation_make(now.path, sizeof(now.path), err, errsize);
-	if (ret < 0)
-		return ret;
-	now.generation = ret;
-	now.request = next_request();
 	now.hold = request->hold;
 	now.sync = wire_bool(computation.options, "sync", 0);
-	now.aborting = 0;
-	now.started = now.stopped = loop_now();
-	now.reason[0] = '\0';
-	now.groups = groups_count();
-	for (g = groups_first(); g; g = g->next)
-		g->taking_part = 1;
-	log_line("checkpoint: generation %d in %s", now.generation, now.path);
-	phase_begin(PHASE_PREPARE);
-	return 0;
+	return begin(err, errsize);
 }
 
 /* ---- deadlines ---- */
@@ -684,6 +750,10 @@ void checkpoint_expired(int64_t time)
 	const char *late = "an agent";
 
 	(void)time;
+	if (now.waiting) {
+		begin_again();
+		return;
+	}
 	for (g = groups_first(); g; g = g->next)
 		if (g->taking_part && !g->done)
 			late = group_name(g);

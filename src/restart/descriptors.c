@@ -70,7 +70,8 @@ static void raise_limit(void)
 	setrlimit(RLIMIT_NOFILE, &limit);
 }
 
-static int lift_above(struct ckpt_restore *r, int fd)
+/* -1: there is no room. */
+static int lift_above(const struct ckpt_restore *r, int fd)
 {
 	int low = 3, high;
 
@@ -106,6 +107,23 @@ int descriptors_lift(struct ckpt_restore *r, int fd)
 		     sysconf(_SC_OPEN_MAX));
 	close(fd);
 	return high;
+}
+
+/* What has just been made for an object: to its number, if nothing stands
+ * there, so that there need not be room for twice as many. */
+static int settle(struct ckpt_restore *r, const struct job_object *o, int fd)
+{
+	int to = o->common ? -1 : o->first_fd;
+
+	if (to < 0 || to == fd || fcntl(to, F_GETFD) >= 0 ||
+	    dup3(fd, to, O_CLOEXEC) < 0) {
+		if (to != fd || to < 0)
+			return descriptors_lift(r, fd);
+		fcntl(fd, F_SETFD, FD_CLOEXEC);
+		return fd;
+	}
+	close(fd);
+	return to;
 }
 
 /* Up to the next one that stays; many may stand there, so not one by one. */
@@ -272,7 +290,7 @@ int ckpt_standard_stream(struct ckpt_restore *r, int number)
 	if (r->streams[number] < 0)
 		fd = open("/dev/null", O_RDWR | O_CLOEXEC | O_NOCTTY);
 	else
-		fd = fcntl(r->streams[number], F_DUPFD_CLOEXEC, r->wanted_end);
+		fd = lift_above(r, r->streams[number]);
 	return fd < 0 ? -errno : fd;
 }
 
@@ -301,7 +319,7 @@ int ckpt_adopt(struct ckpt_restore *r, uint32_t object, int fd)
 		close(fd);
 		return -EEXIST;
 	}
-	r->made[index_of(r, o)] = descriptors_lift(r, fd);
+	r->made[index_of(r, o)] = settle(r, o, fd);
 	return 0;
 }
 
@@ -519,7 +537,7 @@ static void open_all(struct ckpt_restore *r)
 			fail("%s cannot be opened again: %s", r->views[i].label,
 			     strerror(-fd));
 		r->standard[i] = r->asked;
-		r->made[i] = descriptors_lift(r, fd);
+		r->made[i] = settle(r, &p->objects[i], fd);
 	}
 	for (i = 0; i < p->object_count; i++)
 		if (!p->objects[i].common)
@@ -577,6 +595,16 @@ void descriptors_open(struct ckpt_restore *r, const struct job *job,
 	open_all(r);
 }
 
+static void place(int from, int to, int flags)
+{
+	int ret = from == to ? fcntl(to, F_SETFD, flags)
+			     : dup3(from, to, flags ? O_CLOEXEC : 0);
+
+	if (ret < 0)
+		fail("descriptor %d cannot be made: %s (ulimit -Hn is %ld)", to,
+		     strerror(errno), sysconf(_SC_OPEN_MAX));
+}
+
 /* The copies at high numbers go at once: a posix lock, which hold() takes, is
  * dropped by any close of its file. */
 void descriptors_place(struct ckpt_restore *r)
@@ -586,17 +614,16 @@ void descriptors_place(struct ckpt_restore *r)
 
 	for (i = 0; i < p->fd_count; i++) {
 		const struct image_fd *fd = p->fds[i];
-		int flags = fd->flags & FD_CLOEXEC ? O_CLOEXEC : 0;
+		const struct job_object *o = job_process_object(p, fd->object);
+		int *made = o ? &r->made[index_of(r, o)] : NULL;
 
-		if (dup3(ckpt_object_fd(r, fd->object), fd->fd, flags) < 0)
-			fail("descriptor %d cannot be made: %s (ulimit -Hn is %ld)",
-			     fd->fd, strerror(errno), sysconf(_SC_OPEN_MAX));
-	}
-	for (i = 0; i < p->object_count; i++) {
-		if (p->objects[i].first_fd < 0)
+		if (!made)
+			fail("descriptor %d leads to no object", fd->fd);
+		place(*made, fd->fd, fd->flags & FD_CLOEXEC);
+		if (fd->fd != o->first_fd || *made == fd->fd)
 			continue;
-		close(r->made[i]);
-		r->made[i] = p->objects[i].first_fd;
+		close(*made);
+		*made = fd->fd;
 	}
 	r->placed = 1;
 }

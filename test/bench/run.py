@@ -4,7 +4,8 @@
 
     test/bench/run.py [--quick] [SECTION...]      from the build folder
 
-Sections: calls launch stop restart threads connections. Figures are whole-process ones,
+Sections: calls launch stop restart threads tree descriptors connections.
+Figures are whole-process ones,
 compared as ratios within this run: the same program native and under
 ckpt_launch in turns, and for checkpoint and restart the bound (fork alone,
 LZ4 alone, storage alone) measured in the same minute. Medians; no figure
@@ -13,6 +14,7 @@ passes or fails anything: the table says what was asked for and what is.
 import argparse
 import json
 import os
+import resource
 import shutil
 import signal
 import statistics
@@ -333,13 +335,57 @@ def section_connections(turns, storage):
             job.close()
 
 
+def section_many(kind, counts, turns, storage):
+    """What a checkpoint and a restart take, and which share each phase has."""
+    here = os.getcwd()
+    for count in counts:
+        job = Job(storage)
+        try:
+            os.chdir(job.dir)
+            job.launch(bench("tree"), kind, str(count))
+            reports = [job.checkpoint() for _ in range(turns)]
+            job.kill()
+            again = job.restart()
+            job.kill()
+            phases = {}
+            for report in reports:
+                for name, ms in report["phases_ms"].items():
+                    phases.setdefault(name, []).append(ms)
+            phases = {name: median(ms) for name, ms in phases.items()}
+            whole = sum(phases.values()) or 1
+            row("%d %s" % (count, kind), "-",
+                "%.0f ms stop" % median([r["stop_ms"] for r in reports]),
+                "%.0f ms restart, checkpoint %.0f ms: %s" % (
+                    again * 1e3, whole, ", ".join(
+                        "%s %.0f %%" % (name, 100 * ms / whole)
+                        for name, ms in sorted(phases.items(),
+                                               key=lambda p: -p[1]))))
+        except RuntimeError as error:
+            row("%d %s" % (count, kind), "-", "failed", str(error))
+        finally:
+            os.chdir(here)
+            job.close()
+
+
+def section_tree(turns, storage):
+    section_many("processes", (50, 200, 500), turns, storage)
+
+
+def section_descriptors(turns, storage):
+    most = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    counts = [n for n in (5000, 10000, 20000) if n + 100 < most]
+    if most < 20100: # as far as it goes
+        counts.append(most - 100)
+    section_many("descriptors", counts, turns, storage)
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--quick", action="store_true", help="two turns instead of five")
     parser.add_argument("--storage", default=None, help="folder for the images")
     parser.add_argument("sections", nargs="*",
                         default=["calls", "launch", "stop", "restart", "threads",
-                                 "connections"])
+                                 "tree", "descriptors", "connections"])
     options = parser.parse_args()
     turns = 2 if options.quick else 5
     signal.signal(signal.SIGINT, signal.default_int_handler)

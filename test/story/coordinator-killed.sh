@@ -3,7 +3,7 @@
 # same port learns of it from the agent.
 launch counter 3
 await ready; checkpoint
-for pid in $(story_pids ckpt_coordinator); do kill -KILL "$pid"; done
+for pid in $(story_pids ckpt_coordinator); do kill_now "$pid"; done
 resume; await ready
 check bounded ckpt_coordinator --daemon -p "$PORT" -d "$CKPTDIR" \
 	--log "$STORY_DIR/coordinator.log" </dev/null

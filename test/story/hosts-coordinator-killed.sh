@@ -11,7 +11,7 @@ await ready
 launch_on b counter 2
 await ready
 checkpoint
-for pid in $(story_pids ckpt_coordinator); do kill -KILL "$pid"; done
+for pid in $(story_pids ckpt_coordinator); do kill_now "$pid"; done
 resume_on a; resume_on b; await ready; await ready
 FIXED_PORT=$PORT start_coordinator_on a
 checkpoint

@@ -306,6 +306,12 @@ play() {
 	expect_file "$STORY_DIR/out" '^done.* ok$'
 }
 
+# SIGKILL, and back when there is nothing left of it.
+kill_now() {
+	kill -KILL "$1"
+	bounded tail --pid="$1" -f /dev/null
+}
+
 # The restarted job runs: the coordinator says so.
 await_running() {
 	local deadline=$((SECONDS + PATIENCE))

@@ -167,6 +167,25 @@ const struct ckpt_fd *ckpt_fd_at(size_t index)
 	return &world.fds[index];
 }
 
+const struct ckpt_fd *ckpt_fd_numbered(int fd)
+{
+	for (size_t i = 0; i < world.count; i++)
+		if (world.fds[i].fd == fd)
+			return &world.fds[i];
+	return NULL;
+}
+
+const struct ckpt_fd *ckpt_fd_by_inode(uint64_t dev, uint64_t ino,
+				       const struct ckpt_fd *after)
+{
+	size_t i = after ? (size_t)(after - world.fds) + 1 : 0;
+
+	for (; i < world.count; i++)
+		if (world.fds[i].st.dev == dev && world.fds[i].st.ino == ino)
+			return &world.fds[i];
+	return NULL;
+}
+
 int ckpt_store_file(const struct ckpt_fd *fd, uint32_t flags, int now)
 {
 	struct world_file *file;

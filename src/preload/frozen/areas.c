@@ -531,9 +531,16 @@ static int find_object(struct frozen_area *a)
 	struct frozen_file *file;
 	uint64_t end = a->offset + (a->end - a->start);
 	int fd = fds_find(a->dev, a->ino);
+	long seals;
 
 	if (fd >= 0)
 		files_stat(fd, &st);
+	/* Its content comes back through the mapping, when the seals stand. */
+	seals = fd < 0 ? 0 : sys_fcntl(fd, F_GET_SEALS, 0);
+	if (seals > 0 && (seals & (F_SEAL_WRITE | F_SEAL_FUTURE_WRITE)))
+		return frozen_fail(-EOPNOTSUPP, "fd ", NUMBER(fd), " (", a->path,
+				   "): a memfd that is sealed against writing "
+				   "and mapped shared cannot be saved", NULL);
 	file = files_note(&st, a->path, procfs_deleted(a->path, length),
 			  FILE_SHM | FILE_DELETED);
 	if (!file)

@@ -448,6 +448,8 @@ static void match_group(const uint32_t *order, size_t count, uint32_t *sorted)
 	}
 }
 
+static const uint32_t *by_inode_order; /* of all, as by_inode() sorts them */
+
 static int match(void)
 {
 	const struct ckpt_fd *d = frozen.descriptors;
@@ -461,6 +463,7 @@ static int match(void)
 	for (i = 0; i < count; i++)
 		order[i] = i;
 	sort_by_inode(order, count);
+	by_inode_order = order;
 	for (start = 0; start < count; start = end) {
 		for (end = start + 1;
 		     end < count &&
@@ -556,6 +559,7 @@ int fds_read(void)
 	int tid = parked_tid();
 	int ret = 0;
 
+	by_inode_order = NULL; /* that of the last checkpoint */
 	found.first = (uint32_t)count;
 	found.room = FOUND_MAX;
 	found.owner = frozen_alloc(FOUND_MAX * sizeof(*found.owner));
@@ -593,15 +597,52 @@ int fds_records(void)
 	return 0;
 }
 
+const struct ckpt_fd *ckpt_fd_numbered(int fd)
+{
+	size_t low = 0, high = found.first;
+
+	while (low < high) {
+		size_t middle = (low + high) / 2;
+
+		if (frozen.descriptors[middle].fd == fd)
+			return &frozen.descriptors[middle];
+		if (frozen.descriptors[middle].fd < fd)
+			low = middle + 1;
+		else
+			high = middle;
+	}
+	return NULL;
+}
+
+const struct ckpt_fd *ckpt_fd_by_inode(uint64_t dev, uint64_t ino,
+				       const struct ckpt_fd *after)
+{
+	struct ckpt_fd key = {.fd = after ? after->fd : -1};
+	size_t low = 0, high = by_inode_order ? frozen.fd_count : 0;
+	const struct ckpt_fd *it;
+
+	key.st.dev = dev;
+	key.st.ino = ino;
+	while (low < high) {
+		size_t middle = (low + high) / 2;
+
+		it = &frozen.descriptors[by_inode_order[middle]];
+		if (by_inode(it, &key) <= 0)
+			low = middle + 1;
+		else
+			high = middle;
+	}
+	if (!by_inode_order || low == frozen.fd_count)
+		return NULL;
+	it = &frozen.descriptors[by_inode_order[low]];
+	return it->st.dev == dev && it->st.ino == ino ? it : NULL;
+}
+
 int fds_find(uint64_t dev, uint64_t ino)
 {
-	uint32_t i;
+	const struct ckpt_fd *fd = ckpt_fd_by_inode(dev, ino, NULL);
 
-	for (i = 0; i < frozen.fd_count; i++)
-		if (frozen.descriptors[i].st.ino == ino &&
-		    frozen.descriptors[i].st.dev == dev)
-			return frozen.descriptors[i].fd;
-	return -1;
+	return fd ? fd->fd : -1;
 }
 
 size_t ckpt_fd_count(void)

@@ -23,6 +23,7 @@ struct real {
 
 #define WRAP(name, returns, params)                                            \
 	__attribute__((visibility("default"))) returns name params;
+#define INSTEAD WRAP
 #include "preload/wrap/wrappers.def"
 #undef WRAP
 

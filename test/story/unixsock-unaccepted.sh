@@ -1,0 +1,19 @@
+# SPDX-License-Identifier: MIT
+# What was sent to a connection that nobody has accepted yet cannot be seen:
+# the checkpoint is tried again, and in the end refused.
+# run-as: user root
+launch unixsock-unaccepted; await ready
+checkpoint_fails
+expect_said 'not accepted yet; try again later'
+expect_nothing_partial
+: >"$STORY_DIR/coordinator.log"
+ask -c >asked 2>&1 &
+asked=$!
+await_line "$STORY_DIR/coordinator.log" 'aborted in phase capture'
+resume; await ready
+wait "$asked" || fail "not tried again: $(cat asked)"
+checkpoint; kill_all; restart; resume; await ready
+checkpoint_fails
+expect_said 'closed by its caller'
+resume
+expect_exit 0
