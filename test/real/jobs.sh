@@ -1,7 +1,8 @@
 #!/bin/bash
 # SPDX-License-Identifier: MIT
 # A shell with background jobs, traps, subshells, here-documents and
-# pipelines, in rounds until the gate file exists.
+# pipelines, in rounds until the gate file exists. Files of one round are not
+# touched in later ones, which may come between a checkpoint and the end.
 set -u
 gate=$1 folder=$2
 rounds=0 traps=0
@@ -11,7 +12,7 @@ while [ "$rounds" -lt 5 ] || [ ! -e "$gate" ]; do
 		(
 			trap 'exit 1' TERM
 			read -r -t 0.02 <>"$folder/never"
-			echo $((n * n)) >"$folder/job-$n"
+			echo $((n * n)) >"$folder/job-$n-$rounds"
 			exit "$n"
 		) &
 		pids[n]=$!
@@ -23,7 +24,7 @@ while [ "$rounds" -lt 5 ] || [ ! -e "$gate" ]; do
 		wait "${pids[n]}"
 		status=$?
 		[ "$status" = "$n" ] || { echo "WRONG: job $n ended with $status"; exit 1; }
-		[ "$(<"$folder/job-$n")" = $((n * n)) ] || { echo "WRONG: job $n"; exit 1; }
+		[ "$(<"$folder/job-$n-$rounds")" = $((n * n)) ] || { echo "WRONG: job $n"; exit 1; }
 	done
 	text=$(cat <<END
 round $rounds

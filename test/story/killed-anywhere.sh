@@ -22,7 +22,7 @@ one_round() { # program to be killed
 	ask -c >"$STORY_DIR/said" 2>&1 &
 	asked=$!
 	read -r -t "0.$(printf %03d $((RANDOM % 150)))" <>"$STORY_DIR/never" || :
-	for pid in $(story_pids "$1"); do kill -KILL "$pid" || :; done
+	for pid in $(story_pids "$1"); do kill_now "$pid" || :; done
 	wait "$asked" || :
 	say "$(cat "$STORY_DIR/said")"
 	goes_on
