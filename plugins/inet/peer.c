@@ -382,7 +382,7 @@ static int meet_nobody(const struct ckpt_fd *fd, struct inet_record *record,
 				      1000000) - other->age_ms;
 	if (mine.confirmed + mine.unsent >
 	    1u + !!(record->flags & INET_SENT_END))
-		return inet_refuse(fd, -EAGAIN,
+		return inet_refuse(fd, -EBUSY,
 				   "it has sent to a connection that is not "
 				   "accepted yet; try again later");
 	return 0;
@@ -404,7 +404,7 @@ int inet_meet(const struct ckpt_fd *fd, struct inet_record *record)
 	record->flags |= INET_PEER_HERE;
 	record->peer_ino = other.ino;
 	if (await_arrival(fd->fd, record, &other) < 0)
-		return inet_refuse(fd, -EAGAIN,
+		return inet_refuse(fd, -EBUSY,
 				   "what its other end has sent does not "
 				   "arrive; try again later");
 	return 0;
