@@ -434,6 +434,9 @@ int members_stranger(uint64_t since, struct members_pending *pending,
 	members_scan();
 	for (struct member *m = members.first; m; m = m->next) {
 		walk_add(&walk, m->pid);
+		if (m->part && m->part->state >= PART_PARKED &&
+		    m->part->state < PART_RELEASING)
+			continue; /* it has answered */
 		if (is_another_user(&walk, m))
 			continue;
 		if (answers(m) || !m->slot)

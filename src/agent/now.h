@@ -52,7 +52,7 @@ enum writer_state {
 };
 
 struct part {
-	struct part *next;
+	struct part *next, *same; /* same: of its bucket */
 	struct member *member; /* NULL: it has died */
 	pid_t pid, ppid;
 	char program[24];
@@ -121,6 +121,7 @@ struct checkpoint {
 	uint64_t memory;    /* of the processes, for the space on disk */
 
 	uint64_t phase_began; /* loop_now() */
+	uint64_t hello_at;    /* of the last one that came */
 	uint64_t looked;      /* for strangers, the first time; 0: not yet */
 	struct members_pending pending; /* as the last look left them */
 	uint64_t tick_ms;

@@ -21,24 +21,60 @@
 
 #define STOP_NS 1000000000u /* for a stop to reach all threads */
 
+/* There may be thousands: nothing here looks at all of them for each. */
+#define BUCKETS 4096
+
+static struct {
+	struct part *buckets[BUCKETS]; /* by pid */
+	struct part **end;	       /* of now.parts; NULL: it is empty */
+	struct part *late;	       /* the first that part_all() missed */
+} parts;
+
+static struct part **bucket(pid_t pid)
+{
+	return &parts.buckets[(unsigned)pid % BUCKETS];
+}
+
 struct part *part_find(pid_t pid)
 {
-	struct part *p = now.parts;
+	struct part *p = *bucket(pid);
 
 	while (p && p->pid != pid)
-		p = p->next;
+		p = p->same;
 	return p;
+}
+
+static void index_add(struct part *p)
+{
+	struct part **at = parts.end ? parts.end : &now.parts;
+
+	*at = p;
+	parts.end = &p->next;
+	p->same = *bucket(p->pid);
+	*bucket(p->pid) = p;
+}
+
+/* Out of now.parts, where `at` points to it. */
+static void index_remove(struct part **at)
+{
+	struct part *p = *at, **same = bucket(p->pid);
+
+	while (*same != p)
+		same = &(*same)->same;
+	*same = p->same;
+	*at = p->next;
+	if (parts.end == &p->next)
+		parts.end = now.parts ? at : NULL;
+	if (parts.late == p)
+		parts.late = NULL;
 }
 
 struct part *part_add(struct member *m)
 {
-	struct part *p = calloc(1, sizeof(*p)), **at = &now.parts;
-	struct proc_stat stat;
+	struct part *p = calloc(1, sizeof(*p));
 
 	if (!p)
 		return NULL;
-	if (proc_stat(m->pid, 0, &stat) == 0)
-		p->ppid = stat.ppid;
 	p->member = m;
 	p->pid = m->pid;
 	memcpy(p->program, m->program, sizeof(p->program));
@@ -51,18 +87,20 @@ struct part *part_add(struct member *m)
 		snprintf(p->image_name, sizeof(p->image_name), "proc-%d.img",
 			 m->pid);
 	m->part = p;
-	while (*at)
-		at = &(*at)->next;
-	*at = p;
+	index_add(p);
 	return p;
 }
 
 int part_all(enum part_state least)
 {
-	for (struct part *p = now.parts; p; p = p->next)
-		if (p->state < least)
-			return 0;
-	return 1;
+	struct part *p = parts.late;
+
+	if (p && p->state < least)
+		return 0;
+	for (p = now.parts; p && p->state >= least; p = p->next)
+		;
+	parts.late = p;
+	return !p;
 }
 
 /* ---- a service thread stays a little after the end, to reap its writer ---- */
@@ -104,7 +142,7 @@ void part_free_all(void)
 	while (now.parts) {
 		struct part *p = now.parts;
 
-		now.parts = p->next;
+		index_remove(&now.parts);
 		part_service_leave(p);
 		writer_close(p);
 		writer_image_close(p);
@@ -328,6 +366,7 @@ void part_hello(struct service *service, const struct service_hello *hello)
 		service_close(service);
 		return;
 	}
+	now.hello_at = loop_now();
 	p->service = service;
 	service->data = p;
 	service->owner = &part_owner;
@@ -370,7 +409,7 @@ void part_member_died(struct member *m)
 		/* It ended by itself before it was asked: no part of it. */
 		while (*at != p)
 			at = &(*at)->next;
-		*at = p->next;
+		index_remove(at);
 		free(p);
 		if (!now.parts)
 			ending_fail(NULL, -ESRCH, "the last process has ended");

@@ -48,6 +48,9 @@ static void part_poke(struct part *p, int wake)
 	}
 	if (loop_now() < p->poke_due)
 		return;
+	/* While others come, it is more likely late than lost. */
+	if (p->pokes && loop_now() - now.hello_at < POKE_MS * 1000000)
+		return;
 	ret = poke(m, now.number, p->pokes, wake);
 	p->stopped = ret == POKE_STOPPED || (ret == POKE_SENT && wake);
 	if (ret == POKE_SENT) {

@@ -87,17 +87,31 @@ static void outside_forget(void)
 	memset(&outside, 0, sizeof(outside));
 }
 
+/* While everybody is parked this stays the same. */
+static struct {
+	pid_t pid, answer;
+} asked;
+
+static pid_t look_inside(pid_t pid)
+{
+	struct proc_stat stat;
+
+	if (proc_stat(pid, 0, &stat) < 0 || stat.state == 'X')
+		return bears_outside(pid) ? 0 : pid;
+	return stat.state == 'Z' && part_find(stat.ppid) ? pid : 0;
+}
+
 /* Somebody of the group, or somebody who has gone: their number stays, unless
  * others bear it. One who is alive and not of the group stays outside. */
 static pid_t inside(pid_t pid)
 {
-	struct proc_stat stat;
-
 	if (pid <= 0 || part_find(pid))
 		return pid > 0 ? pid : 0;
-	if (proc_stat(pid, 0, &stat) < 0 || stat.state == 'X')
-		return bears_outside(pid) ? 0 : pid;
-	return stat.state == 'Z' && part_find(stat.ppid) ? pid : 0;
+	if (pid != asked.pid) { /* whole trees are of one session */
+		asked.pid = pid;
+		asked.answer = look_inside(pid);
+	}
+	return asked.answer;
 }
 
 static void add_process(json_t *tree, pid_t pid, const struct proc_stat *stat,
@@ -136,11 +150,13 @@ json_t *tree_report(void)
 			continue; /* the death is noticed elsewhere */
 		if (stat.state == 'Z')
 			stat.state = 'R'; /* its leader alone has ended */
+		p->ppid = stat.ppid;
 		add_process(tree, p->pid, &stat,
 			    p->woken ? "stopped" : "running");
 		proc_children(p->pid, add_zombie, tree);
 	}
 	outside_forget();
+	asked.pid = 0;
 	return tree;
 }
 
