@@ -41,7 +41,7 @@ static struct {
 	int led;	      /* ... and has done it */
 	json_t *manifest;
 	int64_t started, stopped, deadline, patience;
-	int64_t began[PHASE_COUNT]; /* each phase; 0: not yet */
+	int64_t began[PHASE_COUNT]; /* each phase, ns; 0: not yet */
 	char reason[1024];
 } now = {.deadline = NEVER};
 
@@ -178,18 +178,26 @@ static json_t *warnings(void)
 	return all;
 }
 
+static int64_t clock_ns(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_MONOTONIC, &ts);
+	return ts.tv_sec * 1000000000LL + ts.tv_nsec;
+}
+
 /* How long each phase took, in ms. */
 static json_t *phases(void)
 {
 	json_t *all = json_object();
-	int64_t end = loop_now();
+	int64_t end = clock_ns();
 	int i;
 
 	for (i = PHASE_COUNT - 1; i > PHASE_IDLE; i--) {
 		if (!now.began[i])
 			continue;
 		json_object_set_new(all, phase_name(i),
-				    json_integer(end - now.began[i]));
+				    json_real((end - now.began[i]) / 1e6));
 		end = now.began[i];
 	}
 	return all;
@@ -394,7 +402,7 @@ static void phase_begin(enum wire_phase phase)
 	int place = 0;
 
 	now.phase = phase;
-	now.began[phase] = loop_now();
+	now.began[phase] = clock_ns();
 	now.patience = patience_of(phase);
 	now.deadline = loop_now() + now.patience;
 	if (phase == PHASE_STOP)

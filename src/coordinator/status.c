@@ -55,9 +55,12 @@ static const char *shown_dir(void)
 
 json_t *status_data(void)
 {
+	int64_t in, out;
+
+	wire_bytes(&in, &out);
 	return json_pack(
 		"{s:i, s:b, s:s, s:i, s:i, s:i, s:i, s:i, s:o, s:s, "
-		"s:s, s:o, s:i}",
+		"s:s, s:o, s:i, s:I, s:I}",
 		"schema", STATUS_SCHEMA, "running", is_running(), "phase",
 		phase_text(), "processes", groups_processes(), "host_groups",
 		groups_count(), "groups_lost", groups_lost(), "generation",
@@ -65,7 +68,8 @@ json_t *status_data(void)
 		"ckptdir", wire_text(shown_dir()), "computation",
 		computation.id, "name", computation.name, "directory",
 		wire_text(computation_exists() ? computation.folder : ""),
-		"port", settings.port);
+		"port", settings.port, "bytes_in", (json_int_t)in, "bytes_out",
+		(json_int_t)out);
 }
 
 void status_text(char *text, size_t size)

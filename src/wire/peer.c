@@ -61,6 +61,14 @@ struct wire_peer {
 	struct buffer in, out;
 };
 
+static int64_t bytes_in, bytes_out;
+
+void wire_bytes(int64_t *in, int64_t *out)
+{
+	*in = bytes_in;
+	*out = bytes_out;
+}
+
 const char *wire_name(unsigned int type)
 {
 	static const char *const names[] = {
@@ -239,6 +247,7 @@ static int write_some(struct wire_peer *peer)
 				    strerror(errno));
 		}
 		buffer_take(out, n);
+		bytes_out += n;
 	}
 	return 0;
 }
@@ -512,6 +521,7 @@ static int read_some(struct wire_peer *peer)
 		if (!n)
 			return fail(peer, -ECONNRESET, "closed the connection");
 		in->end += n;
+		bytes_in += n;
 	}
 }
 

@@ -96,6 +96,8 @@ enum wire_role wire_role(const struct wire_peer *peer);
 const char *wire_address(const struct wire_peer *peer);
 /* Why it failed, one line; "" while nothing has. */
 const char *wire_error(const struct wire_peer *peer);
+/* What all peers of this program have received and sent so far. */
+void wire_bytes(int64_t *in, int64_t *out);
 
 /*
  * Queue one message and send what the socket takes. body is an object; its

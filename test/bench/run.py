@@ -4,7 +4,8 @@
 
     test/bench/run.py [--quick] [SECTION...]      from the build folder
 
-Sections: calls launch stop restart threads tree descriptors connections.
+Sections: calls launch stop restart threads tree descriptors connections
+barrier.
 Figures are whole-process ones,
 compared as ratios within this run: the same program native and under
 ckpt_launch in turns, and for checkpoint and restart the bound (fork alone,
@@ -379,20 +380,40 @@ def section_descriptors(turns, storage):
     section_many("descriptors", counts, turns, storage)
 
 
+def section_barrier(turns):
+    """Synthetic processes: only what bringing all together costs. The hosts
+    are host groups of this one, and share its CPUs."""
+    for hosts, processes in ((1, 1), (1, 100), (1, 1000), (10, 1000),
+                             (100, 1000), (100, 10000)):
+        if turns < 5 and processes > 1000:
+            continue
+        words = subprocess.run(
+            [bench("barrier"), str(hosts), str(processes), str(turns)],
+            check=True, stdout=subprocess.PIPE, timeout=600,
+            env=dict(os.environ, CKPT_BUILD=BUILD)).stdout.split()
+        stop, capture, snapshot, release, total, sent = map(float, words[2:])
+        row("4 barriers: %d processes, %d host%s" %
+            (processes, hosts, "" if hosts == 1 else "s"),
+            "1000 ms" if processes == 10000 else "-", "%.0f ms" % total,
+            "%.0f + %.0f + %.0f + %.0f ms, %.0f KiB sent" %
+            (stop, capture, snapshot, release, sent / 1024))
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--quick", action="store_true", help="two turns instead of five")
     parser.add_argument("--storage", default=None, help="folder for the images")
     parser.add_argument("sections", nargs="*",
                         default=["calls", "launch", "stop", "restart", "threads",
-                                 "tree", "descriptors", "connections"])
+                                 "tree", "descriptors", "connections",
+                                 "barrier"])
     options = parser.parse_args()
     turns = 2 if options.quick else 5
     signal.signal(signal.SIGINT, signal.default_int_handler)
     print("%-46s %-22s %-16s %s" % ("what", "budget", "measured", ""))
     for section in options.sections:
         try:
-            if section in ("calls", "launch"):
+            if section in ("calls", "launch", "barrier"):
                 globals()["section_" + section](turns)
             else:
                 globals()["section_" + section](turns, options.storage)

@@ -149,6 +149,11 @@ host_sshd() { # name
 	on "$name" "$(type -P sshd)" -f "$STORY_DIR/sshd-$name" \
 		-E "$STORY_DIR/sshd-$name.log" ||
 		fail "sshd on $name: $(cat "$STORY_DIR/sshd-$name.log")"
+	# It goes to the background before it listens.
+	# shellcheck disable=SC2016 # the inner shell's
+	bounded "$STORY_DIR/on" "$name" bash -c '
+		until : </dev/tcp/127.0.0.1/"$1"; do :; done 2>/dev/null' _ \
+		"$SSH_PORT" || fail "sshd on $name does not answer"
 }
 
 # A host with all its processes is gone from one moment to the next.

@@ -277,6 +277,11 @@ static void service(const struct fake *fake, uint32_t request)
 		case SERVICE_SNAPSHOT:
 			if (!enter(fake, PHASE_SNAPSHOT, agent))
 				break;
+			if (fake->writes_itself) {
+				say(agent, SERVICE_SNAPSHOTTED, &taken,
+				    sizeof(taken), -1);
+				break;
+			}
 			writer = (pid_t)syscall(SYS_clone, 0, 0, 0, 0, 0);
 			if (writer == 0) {
 				close(agent);
@@ -298,7 +303,10 @@ static void service(const struct fake *fake, uint32_t request)
 			    sizeof(released), -1);
 			if (stopped)
 				raise(SIGSTOP);
-			waitpid(writer, NULL, __WALL);
+			if (fake->writes_itself)
+				write_image(fake, fds[0], fds[1]);
+			else
+				waitpid(writer, NULL, __WALL);
 			slot->writer = 0;
 			say(agent, SERVICE_REAPED, NULL, 0, -1);
 			goto out;
