@@ -106,7 +106,7 @@ static void make(void)
 	char bytes[4000];
 	int i;
 
-	key = 0x636b7100 + getpid();
+	key = unused_key();
 	set = semget(key, 4, IPC_CREAT | IPC_EXCL | 0620);
 	undone = semget(IPC_PRIVATE, 4, 0600);
 	unused = semget(IPC_PRIVATE, 2, 0600);

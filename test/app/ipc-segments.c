@@ -42,7 +42,7 @@ static void make(void)
 {
 	int i;
 
-	key = 0x636b7000 + getpid();
+	key = unused_key();
 	ids[PLAIN] = shmget(key, SIZE - 100, IPC_CREAT | IPC_EXCL | 0640);
 	for (i = 1; i < KINDS; i++)
 		ids[i] = shmget(IPC_PRIVATE, SIZE, 0600);

@@ -53,6 +53,15 @@ static inline void await_signal(int number)
 	check(sigwaitinfo(&set, NULL) == number);
 }
 
+/* For System V: others that run at the same time have others. */
+static inline int unused_key(void)
+{
+	int key = 0;
+
+	check(getentropy(&key, sizeof(key)) == 0);
+	return key | 1; /* not IPC_PRIVATE */
+}
+
 /* The child says by `number` that it stands where it shall. */
 static inline void tell(pid_t pid, int number)
 {

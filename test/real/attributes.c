@@ -199,6 +199,13 @@ static void handler(int signal)
 	(void)signal;
 }
 
+static unsigned long threads(void)
+{
+	struct stat st;
+
+	return stat("/proc/self/task", &st) == 0 ? (unsigned long)st.st_nlink : 0;
+}
+
 static void compare(const char *what, const struct notes *a, const struct notes *b,
 		    int *bad)
 {
@@ -219,6 +226,7 @@ static void compare(const char *what, const struct notes *a, const struct notes 
 int main(int argc, char **argv)
 {
 	struct notes before = {0}, after = {0};
+	unsigned long alone;
 	struct itimerval timer = {{100, 0}, {90, 0}};
 	struct rlimit limit;
 	struct sigaction action = {.sa_handler = handler, .sa_flags = SA_ONSTACK};
@@ -276,6 +284,7 @@ int main(int argc, char **argv)
 	pthread_barrier_init(&gate_open, NULL, 2);
 	pthread_create(&thread, NULL, other, NULL);
 	pthread_barrier_wait(&noted);
+	alone = threads();
 	puts("settling"); /* so that stdio has its buffers and brk stands still */
 	note_process(&after);
 	note_process(&before);
@@ -283,6 +292,9 @@ int main(int argc, char **argv)
 	puts("ready");
 	fflush(stdout);
 	while (access(argv[1], F_OK) != 0)
+		usleep(1000);
+	/* The service thread may be about to end. */
+	for (int i = 0; threads() != alone && i < 10000; i++)
 		usleep(1000);
 	note_process(&after);
 	pthread_barrier_wait(&gate_open);

@@ -33,6 +33,7 @@ END_CONF
 launch postgres -D data -k "$PGHOST"
 server=$JOB
 await_line "$STORY_DIR/err" 'ready to accept connections'
+sed -n '7s/.* /made -m /p' data/postmaster.pid >>"$STORY_DIR/out"
 check pgbench -q -i -s 1 --foreign-keys >init.out 2>&1
 # Who began first is waited for: the server.
 launch pgbench -n -c 3 -j 2 -t 1500 --rate 1500 postgres

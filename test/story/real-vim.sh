@@ -14,7 +14,8 @@ shown() { # window, what its screen shows within the time
 			fail "window $1 does not show /$2/: $(tm capture-pane -p -t "$1")"
 	done
 }
-trap 'tm kill-server 2>/dev/null' EXIT
+# (A subshell that is killed early has it still.)
+trap '[ $$ != $BASHPID ] || tm kill-server 2>/dev/null' EXIT
 
 start_coordinator
 shell='bash --norc --noprofile'
