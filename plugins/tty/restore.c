@@ -30,6 +30,7 @@
 #include "plugins/tty/format.h"
 
 #define NUMBERS_MAX 4096
+#define KERNEL_O_LARGEFILE 0100000 /* libc has 0 for it */
 
 struct tty_view {
 	const struct tty_record *record;
@@ -167,10 +168,13 @@ static int tty_numbered_master(int number)
 	return fd;
 }
 
+/* O_CLOEXEC would stay with the description. */
 static int tty_peer(int master, int flags)
 {
-	int fd = ioctl(master, TIOCGPTPEER, flags | O_NOCTTY | O_CLOEXEC);
+	int fd = ioctl(master, TIOCGPTPEER, (flags & ~O_CLOEXEC) | O_NOCTTY);
 
+	if (fd >= 0)
+		fcntl(fd, F_SETFD, FD_CLOEXEC);
 	return fd < 0 ? -errno : fd;
 }
 
@@ -366,7 +370,8 @@ static int tty_open_outside(struct ckpt_restore *r,
 
 static int tty_open(struct ckpt_restore *r, const struct ckpt_object *object)
 {
-	int flags = (int)(object->status_flags & (O_ACCMODE | O_NONBLOCK)) |
+	int flags = (int)(object->status_flags &
+			  (O_ACCMODE | O_NONBLOCK | KERNEL_O_LARGEFILE)) |
 		    O_CLOEXEC | O_NOCTTY;
 	const struct ckpt_object *master;
 	struct tty_view view;

@@ -15,6 +15,7 @@
 #include <termios.h>
 
 static int master[3], slave[3], number[3];
+static int again[2], flags[3]; /* slave[1], close-on-exec only the first time */
 static int share; /* with a child that has all of it, too */
 static pid_t child;
 
@@ -45,6 +46,7 @@ static void prepare(void)
 		number[i] = pty_number(master[i]);
 		check(fcntl(slave[i], F_SETFL, O_NONBLOCK) == 0);
 		check(fcntl(master[i], F_SETFL, O_NONBLOCK) == 0);
+		flags[i] = fcntl(slave[i], F_GETFL);
 	}
 	/* 0: canonical, echoing, every sort of line. */
 	check(tcgetattr(slave[0], &t) == 0);
@@ -62,6 +64,10 @@ static void prepare(void)
 	check(write(master[1], "\023", 1) == 1);
 	while (ready(slave[1], POLLOUT) & POLLOUT)
 		;
+	again[0] = ioctl(master[1], TIOCGPTPEER, O_RDWR | O_NOCTTY | O_CLOEXEC);
+	check(again[0] >= 0);
+	again[1] = dup(again[0]);
+	check(again[1] >= 0);
 	/* 2: packet mode, locked, the other side closed. */
 	check(ioctl(master[2], TIOCPKT, &one) == 0);
 	check(tcflow(slave[2], TCOOFF) == 0 && tcflow(slave[2], TCOON) == 0);
@@ -121,6 +127,11 @@ static void verify(void)
 	check(ready(slave[0], POLLIN) & POLLIN);
 	expect(slave[0], "thalx\n", 6);
 
+	check(fcntl(slave[0], F_GETFL) == flags[0]);
+	check(fcntl(slave[1], F_GETFL) == flags[1]);
+	check(fcntl(again[0], F_GETFD) == FD_CLOEXEC);
+	check(fcntl(again[1], F_GETFD) == 0);
+	check(close(again[0]) == 0 && close(again[1]) == 0);
 	check(!(ready(slave[1], POLLOUT) & POLLOUT));
 	expect(slave[1], "a\0b\r\n\377", 6);
 	expect(master[1], "before", 6);

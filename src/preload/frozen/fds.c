@@ -295,6 +295,20 @@ static const char *read_target(int tid, int fd)
 	return target;
 }
 
+/* A description that was opened beside open() may have the bit of its first
+ * descriptor (TIOCGPTPEER), and then fdinfo shows it of all: our copy knows. */
+static uint32_t close_on_exec(const struct ckpt_fd *fd, uint64_t bits)
+{
+	uint32_t type = fd->st.mode & S_IFMT;
+
+	if (!(bits & O_CLOEXEC))
+		return 0;
+	if (type == S_IFSOCK || type == S_IFIFO ||
+	    !(sys_fcntl(fd->fd, F_GETFL, 0) & O_CLOEXEC))
+		return FD_CLOEXEC;
+	return sys_fcntl(fd->fd, F_GETFD, 0) & FD_CLOEXEC;
+}
+
 static int read_one(int tid, int number, struct ckpt_fd *fd, uint32_t *flags)
 {
 	char path[64];
@@ -314,7 +328,7 @@ static int read_one(int tid, int number, struct ckpt_fd *fd, uint32_t *flags)
 		return frozen.error;
 	bits = procfs_number(fd->fdinfo, "flags", 8, 0);
 	fd->status_flags = (uint32_t)bits & ~(uint32_t)O_CLOEXEC;
-	*flags = bits & O_CLOEXEC ? FD_CLOEXEC : 0;
+	*flags = close_on_exec(fd, bits);
 	position = sys_find(fd->fdinfo, "pos:");
 	if (position) {
 		int negative;
