@@ -1,0 +1,19 @@
+# SPDX-License-Identifier: MIT
+# MPICH over two hosts: the stock mpiexec starts its ranks there by ssh, all
+# of it becomes one computation, and checkpoints leave the job alone.
+# run-as: root
+# unshare: --mount --net --pid --fork --kill-child
+# needs: ip sshd ssh ssh-keygen nsenter setpriv mpicc.mpich mpiexec.mpich
+hosts a b
+mpicc.mpich -O2 -w -o "$STORY_DIR/halo" "$CKPT_SOURCE"/test/real/mpi/{halo,mpich-end}.c ||
+	skip "MPICH cannot build a program here"
+start_coordinator_on a
+launch_on a mpiexec.mpich -launcher ssh -hosts a,b -ppn 2 -n 4 \
+	"$STORY_DIR/halo" "$STORY_DIR/gate"
+await_output '^ready'
+expect_status host_groups 2
+checkpoint
+checkpoint
+: >"$STORY_DIR/gate"
+expect_exit 0
+expect_file "$STORY_DIR/out" '^done.* ok$'
