@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* A server listens on at its port, a datagram socket at its own. */
+#include "port.h"
 #include "twice.h"
 
 #include <arpa/inet.h>
@@ -13,14 +14,12 @@ static struct sockaddr_in at, datagrams_at;
 static int bound(int type, struct sockaddr_in *address)
 {
 	int fd = socket(AF_INET, type, 0), on = 1;
-	socklen_t length = sizeof(*address);
 
 	memset(address, 0, sizeof(*address));
 	address->sin_family = AF_INET;
 	address->sin_addr.s_addr = htonl(INADDR_LOOPBACK);
 	setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on));
-	check(bind(fd, (void *)address, length) == 0);
-	check(getsockname(fd, (void *)address, &length) == 0);
+	bind_anywhere(fd, address, sizeof(*address));
 	return fd;
 }
 

@@ -7,6 +7,7 @@
 #ifndef TEST_INET_H
 #define TEST_INET_H
 
+#include "port.h"
 #include "twice.h"
 
 #include <arpa/inet.h>
@@ -69,8 +70,8 @@ static inline int serve(int family, int backlog, void *at, socklen_t length)
 	}
 	check(fd >= 0);
 	setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on));
-	check(bind(fd, at, length) == 0 && listen(fd, backlog) == 0);
-	check(getsockname(fd, at, &length) == 0);
+	bind_anywhere(fd, at, length);
+	check(listen(fd, backlog) == 0);
 	return fd;
 }
 
@@ -325,8 +326,7 @@ static inline void prepare_states(void)
 	memset(&nobody, 0, sizeof(nobody));
 	nobody.sin_family = AF_INET;
 	nobody.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-	check(bind(deaf, (void *)&nobody, length) == 0);
-	check(getsockname(deaf, (void *)&nobody, &length) == 0);
+	bind_anywhere(deaf, &nobody, sizeof(nobody));
 	refused = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK, 0);
 	check(connect(refused, (void *)&nobody, length) < 0);
 	check(errno == EINPROGRESS);

@@ -4,6 +4,7 @@
  * the computation, from a socket that is closed, from a connected one; groups
  * that a socket is in, options.
  */
+#include "port.h"
 #include "twice.h"
 
 #include <arpa/inet.h>
@@ -24,15 +25,13 @@ static pid_t child;
 static int bound(int protocol, struct sockaddr_in *at)
 {
 	int fd = socket(AF_INET, SOCK_DGRAM, protocol);
-	socklen_t length = sizeof(*at);
 
 	memset(at, 0, sizeof(*at));
 	at->sin_family = AF_INET;
 	at->sin_addr.s_addr = htonl(INADDR_LOOPBACK);
 	if (fd < 0)
 		return fd;
-	check(bind(fd, (void *)at, length) == 0);
-	check(getsockname(fd, (void *)at, &length) == 0);
+	bind_anywhere(fd, at, sizeof(*at));
 	return fd;
 }
 
@@ -76,7 +75,7 @@ static void prepare(void)
 		.imr_ifindex = (int)if_nametoindex("lo"),
 	};
 	static char large[40000];
-	socklen_t length = sizeof(six_at);
+	socklen_t length;
 	char byte;
 
 	server = bound(0, &server_at);
@@ -100,8 +99,7 @@ static void prepare(void)
 	six = socket(AF_INET6, SOCK_DGRAM, 0); /* of any address, IPv4 too */
 	memset(&six_at, 0, sizeof(six_at));
 	six_at.sin6_family = AF_INET6;
-	check(bind(six, (void *)&six_at, length) == 0);
-	check(getsockname(six, (void *)&six_at, &length) == 0);
+	bind_anywhere(six, &six_at, sizeof(six_at));
 	client_at.sin_port = six_at.sin6_port;
 	give(client, &client_at, sizeof(client_at), "as IPv4");
 	length = sizeof(client_at);

@@ -26,8 +26,13 @@ async def serve(reader, writer):
 
 
 async def server(pipe):
-    listening = await asyncio.start_server(serve, "127.0.0.1", 0)
-    port = listening.sockets[0].getsockname()[1]
+    while True:  # none that connections of others get by chance
+        port = random.randrange(10000, 30000)
+        try:
+            listening = await asyncio.start_server(serve, "127.0.0.1", port)
+            break
+        except OSError:
+            pass
     os.write(pipe, b"%d\n" % port)
     async with listening:
         await listening.serve_forever()

@@ -13,7 +13,12 @@ function serve() {
 		request.on('end', () => response.end(hash.digest('hex')));
 	});
 	server.keepAliveTimeout = 600000;
-	server.listen(0, '127.0.0.1', () => process.send(server.address().port));
+	// None that connections of others get by chance.
+	const listen = () =>
+		server.listen(10000 + Math.floor(Math.random() * 20000), '127.0.0.1');
+	server.on('error', listen);
+	server.on('listening', () => process.send(server.address().port));
+	listen();
 }
 
 function ask(port, agent, body) {

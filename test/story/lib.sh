@@ -23,6 +23,8 @@ set -E
 # Seconds that a single step may take.
 PATIENCE=${STORY_PATIENCE:-60}
 JOB=
+WORD=
+HEARD=
 CKPTDIR=$STORY_DIR/ckpts
 
 fail() {
@@ -149,18 +151,35 @@ job_runs() {
 	[ -n "$state" ] && [ "$state" != Z ]
 }
 
-# The program has said the word (story_say).
+# A word that the program says (story_say) or has begun to say, in WORD; fails
+# after so many seconds without. What a read that is out of time has got is not
+# to be lost, be it the line without its end.
+hear() { # seconds
+	local line=
+
+	if IFS= read -r -t "$1" line <&"$EVENTS"; then
+		WORD=$HEARD$line
+		HEARD=
+		return 0
+	fi
+	HEARD+=$line
+	WORD=$HEARD
+	return 1
+}
+
+# The program has said the word.
 await() {
-	local line deadline=$((SECONDS + PATIENCE))
+	local deadline=$((SECONDS + PATIENCE))
 
 	while [ "$SECONDS" -lt "$deadline" ]; do
-		if IFS= read -r -t 1 line <&"$EVENTS"; then
-			[ "$line" != "$1" ] || return 0
-		elif ! job_runs; then
-			IFS= read -r -t 0.1 line <&"$EVENTS" &&
-				[ "$line" = "$1" ] && return 0
-			fail "the program ended before it said '$1'"
+		hear 1 || job_runs || hear 0.1 || :
+		if [ "$WORD" = "$1" ]; then
+			HEARD=
+			return 0
 		fi
+		[ -n "$WORD" ] || job_runs ||
+			fail "the program ended before it said '$1'"
+		WORD=
 	done
 	fail "waited $PATIENCE s for '$1'"
 }

@@ -5,10 +5,16 @@
 # all requests are counted once.
 # needs: nginx /usr/bin/python3
 # timeout: 300
-port=$(/usr/bin/python3 -c 'import socket
-s = socket.socket()
-s.bind(("127.0.0.1", 0))
-print(s.getsockname()[1])')
+# None that connections of others get by chance.
+port=$(/usr/bin/python3 -c 'import random, socket
+while True:
+    port = random.randrange(10000, 30000)
+    try:
+        socket.socket().bind(("127.0.0.1", port))
+        break
+    except OSError:
+        pass
+print(port)')
 cat >nginx.conf <<END
 daemon off;
 worker_processes 2;

@@ -7,10 +7,16 @@
 # timeout: 300
 cat >"$STORY_DIR/work/job.sh" <<'END'
 #!/bin/bash
-port=$(/usr/bin/python3 -c 'import socket
-s = socket.socket()
-s.bind(("127.0.0.1", 0))
-print(s.getsockname()[1])')
+# None that connections of others get by chance.
+port=$(/usr/bin/python3 -c 'import random, socket
+while True:
+    port = random.randrange(10000, 30000)
+    try:
+        socket.socket().bind(("127.0.0.1", port))
+        break
+    except OSError:
+        pass
+print(port)')
 redis-server --port "$port" --bind 127.0.0.1 --save "" --dir . \
 	--daemonize no >redis.log 2>&1 &
 server=$!
