@@ -220,10 +220,14 @@ static int pipe_save(const struct ckpt_fd *fd, struct ckpt_record *out)
 		/* One process at a time, by a description of our own: another
 		 * may be taking out and putting back. */
 		from = pipe_again(seen.reader, O_RDONLY);
+		if (from >= 0)
+			SYS_CALL(SYS_flock, from, LOCK_EX);
+		/* Made as another user: looking does not need one of our own. */
+		if (from == -EACCES)
+			from = sys_fcntl(seen.reader, F_DUPFD_CLOEXEC, 0);
 		if (from < 0)
 			return pipe_refuse(fd, (int)from,
 					   "its content cannot be looked at");
-		SYS_CALL(SYS_flock, from, LOCK_EX);
 		record.content = pipe_unread((int)from);
 	}
 	ckpt_put(out, &record, sizeof(record));

@@ -7,6 +7,7 @@
 #include <errno.h>
 #include <stdio.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 
 #include <ckpt/plugin.h>
 
@@ -41,6 +42,22 @@ static void process_capabilities(const struct process_record *record)
 	}
 }
 
+/* The process sets its limits itself, but may be no more who could raise one
+ * that is lower here. */
+static void process_limits(const struct process_record *record)
+{
+	struct rlimit limit;
+	int i;
+
+	for (i = 0; i < PROCESS_LIMITS; i++) {
+		if (getrlimit((__rlimit_resource_t)i, &limit) < 0 ||
+		    limit.rlim_max >= record->limits[i].hard)
+			continue;
+		limit.rlim_max = record->limits[i].hard;
+		setrlimit((__rlimit_resource_t)i, &limit);
+	}
+}
+
 static int process_process(struct ckpt_restore *r, const void *body,
 			   size_t length)
 {
@@ -54,6 +71,7 @@ static int process_process(struct ckpt_restore *r, const void *body,
 	if (record->tsc > 0 && record->tsc != PR_TSC_ENABLE)
 		prctl(PR_SET_TSC, record->tsc, 0, 0, 0);
 	process_speculation(record);
+	process_limits(record);
 	if (record->io_flusher > 0)
 		prctl(PR_SET_IO_FLUSHER, 1, 0, 0, 0);
 	process_capabilities(record);

@@ -166,8 +166,9 @@ static int process_revive(void)
 	if (process.lock_future > 0)
 		SYS_CALL(SYS_mlockall, MCL_FUTURE);
 	/* Last: it closes our own /proc/self to us. */
-	if (process.dumpable == 0 || process.dumpable == 1)
-		SYS_CALL(SYS_prctl, PR_SET_DUMPABLE, process.dumpable, 0, 0, 0);
+	if (process.dumpable >= 0) /* 2 is the kernel's to set; 0 is as closed */
+		SYS_CALL(SYS_prctl, PR_SET_DUMPABLE, process.dumpable == 1, 0,
+			 0, 0);
 	return 0;
 }
 

@@ -6,7 +6,8 @@
  * store, commits generations, and ends when no process is left.
  *
  *	main.c		options, becoming a daemon, when to end
- *	group.c		the folder: lock, socket, registry
+ *	group.c		the folder: lock, sockets, registry
+ *	ids.c		whom root's processes have become
  *	members.c	the processes of the registry, and the foreign ones
  *	checkpoint.c	the phases of a checkpoint
  *	rebirth.c	a restarted group on its way back
@@ -46,6 +47,7 @@ struct agent {
 
 	/* group.c */
 	int dir_fd, lock_fd, listen_fd;
+	int others_fd; /* of root: where its members of other users call; or -1 */
 	struct registry_header *registry;
 	int is_new; /* nobody was here before us */
 };

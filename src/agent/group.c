@@ -14,6 +14,7 @@
 #include <string.h>
 #include <sys/file.h>
 #include <sys/mman.h>
+#include <sys/random.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
@@ -186,6 +187,36 @@ int group_open(void)
 	return ret;
 }
 
+/* Root's processes may become other users, who cannot enter the folder. The
+ * name is no secret (/proc/net/unix has it): service.c looks at who calls. */
+static int listen_to_others(void)
+{
+	struct sockaddr_un here = {.sun_family = AF_UNIX};
+	char *name = agent.registry->other_users;
+	unsigned char bytes[16];
+	size_t i, length;
+	int n = 0;
+
+	memset(name, 0, sizeof(agent.registry->other_users));
+	if (geteuid() != 0)
+		return 0;
+	if (getrandom(bytes, sizeof(bytes), 0) != sizeof(bytes))
+		return refuse(-EIO, "cannot make up a name");
+	n = snprintf(here.sun_path + 1, sizeof(here.sun_path) - 1, "ckpt-");
+	for (i = 0; i < sizeof(bytes); i++)
+		n += snprintf(here.sun_path + 1 + n, 3, "%02x", bytes[i]);
+	length = offsetof(struct sockaddr_un, sun_path) + 1 + (size_t)n;
+	agent.others_fd = socket(
+		AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	if (agent.others_fd < 0 ||
+	    bind(agent.others_fd, (struct sockaddr *)&here,
+		 (socklen_t)length) < 0 ||
+	    listen(agent.others_fd, SOMAXCONN) < 0)
+		return refuse(-errno, "cannot listen for other users");
+	memcpy(name, here.sun_path + 1, (size_t)n);
+	return 0;
+}
+
 int group_listen(void)
 {
 	struct sockaddr_un here;
@@ -202,7 +233,7 @@ int group_listen(void)
 	    listen(agent.listen_fd, SOMAXCONN) < 0 ||
 	    flock(agent.lock_fd, LOCK_SH | LOCK_NB) < 0)
 		ret = refuse(-errno, "cannot listen on " SERVICE_SOCKET);
-	return ret;
+	return ret < 0 ? ret : listen_to_others();
 }
 
 void group_remove(void)

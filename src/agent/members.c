@@ -365,17 +365,25 @@ static int is_writer(pid_t pid)
 	return writer_is(pid);
 }
 
-/* Somebody else has no way to us, nor to what we keep for it. */
+/* Somebody else finds root's agent only by what it has mapped, which is gone
+ * with an exec; and only root can give a process its ids back. */
 static int is_another_user(struct walk *walk, const struct member *m)
 {
 	struct proc_status status;
-	char why[128];
+	char why[160];
+	int executed;
 
 	if (proc_status(m->pid, &status) < 0 || status.user == geteuid())
 		return 0;
+	executed = m->slot && __atomic_load_n(&m->slot->state,
+					      __ATOMIC_ACQUIRE) != SLOT_LIVE;
+	if (geteuid() == 0 &&
+	    (!executed || may_still_come(walk, m->pid, m->start_time, 0)))
+		return 0;
 	snprintf(why, sizeof(why),
-		 "has become another user, with uid %u (ours is %u)",
-		 status.user, geteuid());
+		 "has become another user, with uid %u (ours is %u)%s",
+		 status.user, geteuid(),
+		 executed ? ", and then executed a program" : "");
 	stranger_found(walk, m->pid, m->program, why);
 	return 1;
 }

@@ -187,6 +187,8 @@ json_t *figures_capture(void);
  * of all processes, zombies too; and [[[pid, fd], ...], ...], the open file
  * descriptions that more than one process holds. See HACKING.md. */
 json_t *tree_report(void);
+/* ids.c: [{tids, uid, gid, groups, ...}], or NULL: nothing to tell. */
+json_t *ids_report(pid_t pid);
 json_t *tree_shared(void);
 json_t *figures_release(void);
 json_t *figures_write(void);

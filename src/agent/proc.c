@@ -114,6 +114,14 @@ int proc_status(pid_t pid, struct proc_status *out)
 	return 0;
 }
 
+int proc_status_text(pid_t pid, pid_t tid, char *text, size_t size)
+{
+	char path[64];
+
+	path_of(path, sizeof(path), pid, tid, "status");
+	return slurp(path, text, size);
+}
+
 int proc_dying(pid_t pid)
 {
 	struct proc_status status;
@@ -132,6 +140,31 @@ static DIR *task_dir(pid_t pid)
 
 	path_of(path, sizeof(path), pid, 0, "task");
 	return opendir(path);
+}
+
+int proc_all_threads(pid_t pid, pid_t **tids)
+{
+	DIR *dir = task_dir(pid);
+	struct dirent *entry;
+	int count = 0, room = 0;
+	pid_t *more;
+
+	*tids = NULL;
+	while (dir && (entry = readdir(dir))) {
+		if (!isdigit((unsigned char)*entry->d_name))
+			continue;
+		if (count == room) {
+			room = room ? 2 * room : 64;
+			more = reallocarray(*tids, (size_t)room, sizeof(**tids));
+			if (!more)
+				break;
+			*tids = more;
+		}
+		(*tids)[count++] = (pid_t)atoi(entry->d_name);
+	}
+	if (dir)
+		closedir(dir);
+	return count;
 }
 
 int proc_threads(pid_t pid, pid_t *tids, int max)

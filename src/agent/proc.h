@@ -33,11 +33,17 @@ struct proc_status {
 };
 int proc_status(pid_t pid, struct proc_status *out);
 
+/* The text of a thread's /proc/PID/task/TID/status. Length or -errno. */
+#define PROC_STATUS_MAX (1u << 20) /* with as many groups as can be */
+int proc_status_text(pid_t pid, pid_t tid, char *text, size_t size);
+
 /* 1: it has been killed or is in exit, though it may be there still. */
 int proc_dying(pid_t pid);
 
 /* The threads that still run, at most `max`, the leader first. */
 int proc_threads(pid_t pid, pid_t *tids, int max);
+/* All of them, in a list to be freed. Their number. */
+int proc_all_threads(pid_t pid, pid_t **tids);
 /* By a signal: all of its threads, but those that have ended. */
 int proc_has_stopped(pid_t pid);
 /* Calls found() with each child of any of its threads. */

@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "agent/agent.h"
+#include "agent/members.h"
 #include "agent/now.h"
 #include "agent/rebirth.h"
 #include "util/log.h"
@@ -19,7 +20,7 @@
 #define ROUND 64 /* messages taken before others get their turn */
 #define HEAD offsetof(struct service_message, hello)
 
-static struct loop_source listener;
+static struct loop_source listener, others;
 
 int service_say_with(struct service *service, enum service_type type,
 		     const void *body, size_t length, const int *fds,
@@ -230,9 +231,19 @@ static void listen_again(struct loop_timer *timer)
 {
 	(void)timer;
 	loop_modify(&listener, EPOLLIN);
+	if (agent.others_fd >= 0)
+		loop_modify(&others, EPOLLIN);
 }
 
 static struct loop_timer breath = {.fire = listen_again};
+
+/* We ourselves, or one of root's processes that has become another user. */
+static int is_ours(const struct ucred *who, int of_others)
+{
+	if (who->uid == geteuid())
+		return 1;
+	return of_others && who->pid > 0 && members_seek(who->pid) != NULL;
+}
 
 static void welcome(struct loop_source *source, uint32_t events)
 {
@@ -245,13 +256,13 @@ static void welcome(struct loop_source *source, uint32_t events)
 		/* No descriptor is left, perhaps: it would be ready for ever */
 		if (errno != EAGAIN && errno != ECONNABORTED) {
 			log_line("accept: %s", strerror(errno));
-			loop_modify(&listener, 0);
+			loop_modify(source, 0);
 			loop_timer_set(&breath, BREATH_MS);
 		}
 		return;
 	}
 	if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &who, &length) < 0 ||
-	    who.uid != geteuid()) {
+	    !is_ours(&who, source == &others)) {
 		log_line("a process of another user was turned away");
 		close(fd);
 		return;
@@ -263,5 +274,9 @@ int service_open(void)
 {
 	listener.fd = agent.listen_fd;
 	listener.ready = welcome;
+	others.fd = agent.others_fd;
+	others.ready = welcome;
+	if (others.fd >= 0 && loop_add(&others, EPOLLIN) < 0)
+		return -errno;
 	return loop_add(&listener, EPOLLIN);
 }

@@ -118,16 +118,18 @@ static void add_process(json_t *tree, pid_t pid, const struct proc_stat *stat,
 			const char *state)
 {
 	pid_t session = inside(stat->sid);
+	json_t *ids = stat->state == 'Z' ? NULL : ids_report(pid), *process;
 
-	json_array_append_new(
-		tree,
-		json_pack("{s:i, s:i, s:i, s:i, s:s, s:i, s:o}", "pid",
-			  (int)pid, "ppid",
-			  (int)(part_find(stat->ppid) ? stat->ppid : 0), "pgid",
-			  (int)(session ? stat->pgid : inside(stat->pgid)),
-			  "sid", (int)session, "state", state, "status",
-			  stat->state == 'Z' ? stat->wait_status : 0, "program",
-			  wire_text(stat->comm)));
+	process = json_pack(
+		"{s:i, s:i, s:i, s:i, s:s, s:i, s:o}", "pid", (int)pid, "ppid",
+		(int)(part_find(stat->ppid) ? stat->ppid : 0), "pgid",
+		(int)(session ? stat->pgid : inside(stat->pgid)), "sid",
+		(int)session, "state", state, "status",
+		stat->state == 'Z' ? stat->wait_status : 0, "program",
+		wire_text(stat->comm));
+	if (ids)
+		json_object_set_new(process, "ids", ids);
+	json_array_append_new(tree, process);
 }
 
 /* The parts' children that are no parts: zombies are still theirs to fetch. */

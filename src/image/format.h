@@ -285,7 +285,8 @@ struct image_rebirth {
 	char coordinator[96];	 /* HOST:PORT */
 	char computation[40];
 	uint32_t caps_keep;	 /* 1: keep the capabilities one has */
-	uint32_t pad2;
+	uint32_t registry_there; /* 1: mapped in its place; who is not root any
+				  * more could not open it */
 };
 
 #endif

@@ -272,7 +272,9 @@ void capsule_start(struct capsule *c, struct job *job)
 			if (!error)
 				return;
 		}
-		error = try(c, job, CAPSULE_USER);
+		/* In a user namespace there is nobody else to be. */
+		if (!job->has_ids)
+			error = try(c, job, CAPSULE_USER);
 		if (!error)
 			return;
 	}

@@ -16,6 +16,7 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
+#include "restart/credentials.h"
 #include "restart/say.h"
 
 /* The bits of CPUID that a program can use; privileged, informative and
@@ -122,14 +123,13 @@ static void check_cpu(const struct job *job, const struct job_process *p)
 }
 
 /* An image is a program, and runs as us. */
-static void check_owner(const struct job *job, const struct job_process *p)
+static void check_owner(const struct job_process *p)
 {
 	if (p->owner != geteuid() && p->owner != 0)
 		fail("%s belongs to uid %u, you are uid %u: restart only what you trust, from a copy of your own (cp -r)",
 		     p->name, p->owner, geteuid());
-	/* What root has started may be anybody by now. */
-	if (p->process->uid == geteuid() ||
-	    (geteuid() == 0 && job_root(job)->process->uid == 0))
+	/* Of these the manifest tells who they were: credentials_check(). */
+	if (p->process->uid == geteuid() || p->ids_count)
 		return;
 	fail("%s: the program ran as uid %u, you are uid %u: restart it as that user",
 	     p->name, p->process->uid, geteuid());
@@ -274,8 +274,9 @@ void check_machine(struct job *job)
 	size_t i;
 
 	check_kernel();
+	credentials_check(job);
 	for (i = 0; i < job->process_count; i++) {
-		check_owner(job, &job->processes[i]);
+		check_owner(&job->processes[i]);
 		check_page_size(&job->processes[i]);
 		check_cpu(job, &job->processes[i]);
 		check_folder(&job->processes[i]);

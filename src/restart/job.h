@@ -15,6 +15,7 @@
 #include "image/reader.h"
 #include "restart/options.h"
 
+struct job_ids;
 struct job_process;
 struct tree;
 
@@ -109,6 +110,8 @@ struct job_process {
 	size_t object_count;
 	struct job_state *states;
 	size_t state_count;
+	struct job_ids *ids; /* credentials.h; of root's that is not just root */
+	size_t ids_count;
 };
 
 struct job {
@@ -121,6 +124,7 @@ struct job {
 	int groups, group; /* so many; ours, or -1 where we only lead */
 	struct job_process *processes; /* the root process first */
 	size_t process_count;
+	int has_ids; /* some of them */
 	struct tree *tree;
 	struct job_file **files;
 	size_t file_count;

@@ -14,13 +14,16 @@
 #include <sys/mman.h>
 #include <sys/rseq.h>
 #include <sys/shm.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
+#include "restart/credentials.h"
 #include "restart/files.h"
 #include "restart/kinds.h"
 #include "restart/restore.h"
 #include "restart/say.h"
 #include "restore/bare.h"
+#include "wire/service.h"
 
 #define PAGE 4096ull
 #define LOWEST (1ull << 20)
@@ -30,8 +33,10 @@
 
 struct plan {
 	struct ckpt_restore *r;
+	const char *group_dir;
 	char *at, *end; /* the free rest of the scratch range */
 	struct bare_plan *bare;
+	struct bare_thread *threads;
 	char *segments; /* room for the next one of them, see attach() */
 	int32_t *close_fds;
 	/* Open for mapping, one a file and access. */
@@ -140,6 +145,30 @@ static void *take_copy(struct plan *plan, const void *from, size_t size)
 	return to;
 }
 
+/* Whose the service thread is: root's where it may be, as it was. */
+static const struct job_ids *service_ids(const struct job_process *p)
+{
+	const struct job_ids *leader = credentials_of(p, p->process->pid);
+
+	if (credentials_may_be_root(p))
+		return NULL;
+	return leader ? leader : &p->ids[0];
+}
+
+static size_t ids_size(const struct job_process *p)
+{
+	size_t size = sizeof(struct bare_gate) + 16, i;
+
+	if (!p->ids_count)
+		return 0;
+	size += credentials_calls_size(service_ids(p));
+	size += credentials_calls_size(credentials_of(p, p->process->pid));
+	for (i = 0; i < p->thread_count; i++)
+		size += credentials_calls_size(
+			credentials_of(p, p->threads[i].record->tid));
+	return size;
+}
+
 static size_t plan_size(const struct job_process *p)
 {
 	const struct image_header *h = &p->reader.header;
@@ -152,6 +181,7 @@ static size_t plan_size(const struct job_process *p)
 		size += p->areas[i].record->name_length + 17;
 	}
 	size += p->thread_count * sizeof(struct bare_thread);
+	size += ids_size(p);
 	size += h->block_count * sizeof(struct image_block);
 	size += h->extent_count * sizeof(struct image_extent);
 	size += p->auxv_length + p->vdso_length;
@@ -248,6 +278,25 @@ static uint32_t area_flags(const struct image_area *area)
 	return flags;
 }
 
+/* Who has become another user could not open it. */
+static int open_registry(struct plan *plan, const struct image_area *area)
+{
+	char path[128];
+	struct stat st;
+	int fd;
+
+	snprintf(path, sizeof(path), "%s/" SERVICE_REGISTRY, plan->group_dir);
+	fd = open(path, O_RDWR | O_CLOEXEC | O_NOFOLLOW);
+	if (fd < 0 || fstat(fd, &st) < 0)
+		fail("%s: %s", path, strerror(errno));
+	if (area->offset || area->end - area->start != pages((uint64_t)st.st_size))
+		fail("%s: its registry is another version's: restart it with the ckpt that it was saved with",
+		     plan->r->process->name);
+	fd = descriptors_lift(plan->r, fd);
+	close_later(plan, fd);
+	return fd;
+}
+
 static void plan_area(struct plan *plan, const struct job_area *area,
 		      struct bare_area *out, struct image_guard **guards)
 {
@@ -275,9 +324,15 @@ static void plan_area(struct plan *plan, const struct job_area *area,
 	}
 	switch (record->type) {
 	case AREA_REGISTRY:
+		out->advice = 0;
+		if (plan->r->process->ids_count) {
+			out->fd = open_registry(plan, record);
+			out->flags = BARE_SHARED;
+			out->prot = PROT_READ | PROT_WRITE;
+			break;
+		}
 		out->flags = BARE_PLACEHOLDER;
 		out->prot = PROT_NONE;
-		out->advice = 0;
 		break;
 	case AREA_FILE_PRIVATE:
 		out->fd = open_mapped(plan, area->file, 0);
@@ -322,6 +377,35 @@ static void plan_areas(struct plan *plan)
 		plan_area(plan, &p->areas[i], &areas[i], &guards);
 }
 
+static const struct bare_call *take_calls(struct plan *plan,
+					  const struct job_ids *ids,
+					  int close_fd)
+{
+	return credentials_plan(ids, close_fd,
+				take(plan, credentials_calls_size(ids)));
+}
+
+/* Of those who had become other users; when securebits and the bounding set
+ * are what they were. */
+static void plan_ids(struct plan *plan)
+{
+	const struct job_process *p = plan->r->process;
+	struct bare_plan *bare = plan->bare;
+	struct bare_thread *threads = plan->threads;
+	uint64_t i;
+
+	if (!p->ids_count)
+		return;
+	bare->gate = take(plan, sizeof(*bare->gate));
+	bare->leader_calls =
+		take_calls(plan, credentials_of(p, p->process->pid), -1);
+	bare->service_calls =
+		take_calls(plan, service_ids(p), say_error_fd());
+	for (i = 0; i < bare->thread_count; i++)
+		threads[i].calls = take_calls(
+			plan, credentials_of(p, threads[i].tid), -1);
+}
+
 static void plan_threads(struct plan *plan)
 {
 	const struct job_process *p = plan->r->process;
@@ -329,7 +413,7 @@ static void plan_threads(struct plan *plan)
 		take(plan, p->thread_count * sizeof(*threads));
 	size_t i;
 
-	plan->bare->threads = threads;
+	plan->bare->threads = plan->threads = threads;
 	plan->bare->leader_dead = !!(p->process->flags & IMAGE_LEADER_DEAD);
 	plan->bare->service = p->process->service;
 	for (i = 0; i < p->thread_count; i++) {
@@ -354,8 +438,7 @@ static void plan_exe(struct plan *plan)
 		plan->bare->exe_fd = open_mapped(plan, exe, 0);
 }
 
-static void plan_rebirth(struct plan *plan, const char *group_dir,
-			 int caps_keep)
+static void plan_rebirth(struct plan *plan, int caps_keep)
 {
 	struct image_rebirth *rebirth = &plan->bare->rebirth;
 	const struct job *job = plan->r->job;
@@ -363,8 +446,9 @@ static void plan_rebirth(struct plan *plan, const char *group_dir,
 	plan->bare->rebirth_at = plan->r->process->process->rebirth;
 	rebirth->life = job->life;
 	rebirth->caps_keep = (uint32_t)caps_keep;
+	rebirth->registry_there = plan->r->process->ids_count > 0;
 	snprintf(rebirth->runtime_dir, sizeof(rebirth->runtime_dir), "%s",
-		 group_dir);
+		 plan->group_dir);
 	snprintf(rebirth->coordinator, sizeof(rebirth->coordinator), "%s",
 		 job->coordinator);
 	snprintf(rebirth->computation, sizeof(rebirth->computation), "%s",
@@ -439,7 +523,7 @@ void plan_run(struct ckpt_restore *r, const char *group_dir, int caps_keep)
 	uint64_t buffers = pages(p->area_count) + threads * BARE_THREAD_BUFFER;
 	uint64_t size = blob + plan_size(p) + STACK_SIZE + pages(buffers) +
 			segments_size(p);
-	struct plan plan = {.r = r};
+	struct plan plan = {.r = r, .group_dir = group_dir};
 	struct bare_plan *bare;
 	const stack_t none = {.ss_flags = SS_DISABLE};
 	bare_entry *entry;
@@ -484,7 +568,7 @@ void plan_run(struct ckpt_restore *r, const char *group_dir, int caps_keep)
 	plan_rseq(bare);
 	plan_vdso(&plan);
 	plan_threads(&plan);
-	plan_rebirth(&plan, group_dir, caps_keep);
+	plan_rebirth(&plan, caps_keep);
 
 	bare->image_fd = descriptors_lift(r, p->reader.fd);
 	plan_areas(&plan);
@@ -498,6 +582,7 @@ void plan_run(struct ckpt_restore *r, const char *group_dir, int caps_keep)
 	descriptors_close_others(r, plan.close_fds, bare->close_count + 1);
 	descriptors_connect(r);
 	set_states(r);
+	plan_ids(&plan);
 	close(say_report_fd());
 	if (mprotect(scratch, blob, PROT_READ | PROT_EXEC) < 0)
 		fail("the restorer cannot be made executable: %s",

@@ -17,6 +17,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "restart/credentials.h"
 #include "restart/say.h"
 
 static void *need(void *memory)
@@ -102,6 +103,7 @@ static void read_entry(struct tree *tree, const json_t *entry)
 	n->pgid = number(entry, "pgid");
 	n->sid = number(entry, "sid");
 	n->status = number(entry, "status");
+	n->entry = entry;
 	if (state && strcmp(state, "zombie") == 0)
 		n->role = TREE_ZOMBIE;
 	n->stopped = state && strcmp(state, "stopped") == 0;
@@ -152,6 +154,8 @@ static void link_images(struct tree *tree, struct job *job)
 				 p->process->pid);
 		n->role = TREE_PROCESS; /* its leader may be a zombie */
 		n->process = p;
+		if (n->entry)
+			credentials_read(job, p, n->entry);
 	}
 	for (i = 0; i < tree->count; i++) {
 		n = tree->nodes[i];

@@ -29,6 +29,7 @@ struct tree_node {
 	int stopped;
 	char program[16];
 	struct job_process *process; /* TREE_PROCESS */
+	const json_t *entry; /* of the manifest, or NULL */
 
 	/* Whose child it is in the end. */
 	struct tree_node *parent, *children, *sibling;

@@ -13,7 +13,8 @@
  * In order: unmap all else but the vdso; map areas; fill them (threads); last
  * protections and advice; prctl(PR_SET_MM_MAP); the vdso; struct
  * image_rebirth into place; the service thread and the others by clone3(set_tid),
- * each jumps; the leader jumps last (or ends, IMAGE_LEADER_DEAD).
+ * each jumps; the leader jumps last (or ends, IMAGE_LEADER_DEAD). If they have
+ * ids of their own, each takes them first and waits for all others.
  * After that libckpt.so is in charge; it unmaps the scratch range.
  */
 #ifndef BARE_H
@@ -53,6 +54,24 @@ struct bare_thread {
 	int32_t tid;
 	uint32_t pad;
 	struct image_jump jump;
+	const struct bare_call *calls; /* NULL: none, as for all others */
+};
+
+/* A system call by which a thread becomes somebody else; after a list of them
+ * comes BARE_CALLS_END. */
+struct bare_call {
+	int64_t number;
+	uint64_t arguments[4]; /* the fifth is 0 */
+	int64_t expected;
+	uint64_t unchecked; /* whatever the result */
+};
+#define BARE_CALLS_END (-1)
+
+/* Nobody goes into the program's memory, which whoever made the image has
+ * filled, before all are who they shall be. */
+struct bare_gate {
+	uint32_t open;	  /* futex */
+	uint32_t arrived; /* threads, the leader not; futex */
 };
 
 struct bare_plan {
@@ -86,6 +105,10 @@ struct bare_plan {
 	uint64_t thread_count;
 	struct image_jump leader; /* where this very thread goes */
 	struct image_jump service;
+	/* Of the leader and the service thread. NULL for the leader: for all
+	 * threads; else all have some. The service thread's close error_fd. */
+	const struct bare_call *leader_calls, *service_calls;
+	struct bare_gate *gate;
 	const int32_t *close_fds; /* of the plan; error_fd last */
 	uint64_t close_count;
 

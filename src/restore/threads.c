@@ -4,6 +4,7 @@
  * libckpt.so and waits there until the service thread lets it go.
  */
 #include <errno.h>
+#include <linux/futex.h>
 
 #include "restore/arch/jump.h"
 #include "restore/steps.h"
@@ -15,12 +16,17 @@
 
 /* A tid may still be in use for a moment: by a fill thread that has left user
  * space but not yet the kernel's tables. */
-static long create(struct sys_clone_args *c, const struct image_jump *jump)
+static long create(const struct bare_plan *p, struct sys_clone_args *c,
+		   const struct image_jump *jump, const struct bare_call *calls)
 {
 	uint64_t until = sys_clock_ns(1) + PATIENCE_NS;
 	long ret;
 
-	while ((ret = bare_clone(c, jump)) == -EEXIST || ret == -EAGAIN) {
+	for (;;) {
+		ret = calls ? bare_clone_as(c, jump, calls, p->gate) :
+			      bare_clone(c, jump);
+		if (ret != -EEXIST && ret != -EAGAIN)
+			break;
 		if (sys_clock_ns(1) >= until)
 			break;
 		SYS_CALL(SYS_sched_yield);
@@ -35,7 +41,7 @@ static void create_thread(struct bare *b, const struct bare_thread *t)
 		.set_tid = (uint64_t)(uintptr_t)&t->tid,
 		.set_tid_size = 1,
 	};
-	long ret = create(&c, &t->jump);
+	long ret = create(b->plan, &c, &t->jump, t->calls);
 
 	if (ret < 0)
 		bare_fail(b, "creating the thread with tid (hex)",
@@ -49,8 +55,31 @@ static void create_service(const struct bare_plan *p)
 {
 	struct sys_clone_args c = {.flags = TASK_FLAGS};
 
-	if (create(&c, &p->service) < 0)
+	if (create(p, &c, &p->service, p->service_calls) < 0)
 		sys_exit_group(99);
+}
+
+/* All others are, or are about to. */
+static void become(struct bare *b)
+{
+	const struct bare_plan *p = b->plan;
+	const struct bare_call *c = p->leader_calls;
+	uint32_t arrived, all = (uint32_t)p->thread_count + 1;
+	long ret;
+
+	while ((arrived = __atomic_load_n(&p->gate->arrived,
+					  __ATOMIC_ACQUIRE)) < all)
+		sys_futex(&p->gate->arrived, FUTEX_WAIT, arrived, NULL);
+	for (; c->number != BARE_CALLS_END; c++) {
+		ret = SYS_CALL(c->number, c->arguments[0], c->arguments[1],
+			       c->arguments[2], c->arguments[3], 0);
+		if (ret != c->expected && !c->unchecked)
+			bare_fail(b, "taking its ids again, system call (hex)",
+				  (uint64_t)c->number, ret < 0 ? ret : -EPERM);
+	}
+	sys_close(p->error_fd);
+	__atomic_store_n(&p->gate->open, 1, __ATOMIC_RELEASE);
+	sys_futex(&p->gate->open, FUTEX_WAKE, INT32_MAX, NULL);
 }
 
 void bare_release(struct bare *b)
@@ -71,8 +100,11 @@ void bare_release(struct bare *b)
 			sys_close(p->close_fds[i]);
 	for (i = 0; i < p->thread_count; i++)
 		create_thread(b, &p->threads[i]);
-	sys_close(p->error_fd);
+	if (!p->leader_calls)
+		sys_close(p->error_fd);
 	create_service(p);
+	if (p->leader_calls)
+		become(b);
 	if (p->leader_dead)
 		sys_exit(0);
 	bare_jump(&p->leader);

@@ -100,6 +100,10 @@ struct registry_header {
 	uint32_t pad;
 	char generation_dir[1024]; /* absolute; empty: nothing under way */
 	int64_t since; /* when it was made: seconds, CLOCK_REALTIME */
+	/* Where members of other users find root's agent, who cannot enter its
+	 * folder: the name of an abstract socket, new with every agent. Empty:
+	 * there is none. */
+	char other_users[40];
 };
 _Static_assert(sizeof(struct registry_header) <= REGISTRY_HEADER, "one page");
 

@@ -218,7 +218,7 @@ static int put_cwd(void)
 	struct image_cwd record = {0};
 	char *path = frozen.path;
 	struct stat by_name, real;
-	long n = sys_readlinkat(AT_FDCWD, "/proc/thread-self/cwd", path,
+	long looked, n = sys_readlinkat(AT_FDCWD, "/proc/thread-self/cwd", path,
 				FROZEN_PATH - 1);
 	size_t length;
 
@@ -227,9 +227,12 @@ static int put_cwd(void)
 				   frozen_strerror((int)n), NULL);
 	path[n] = 0;
 	length = (size_t)n;
-	if (SYS_CALL(SYS_newfstatat, AT_FDCWD, ".", &real, 0) < 0 ||
-	    SYS_CALL(SYS_newfstatat, AT_FDCWD, path, &by_name, 0) < 0 ||
-	    real.st_ino != by_name.st_ino || real.st_dev != by_name.st_dev) {
+	looked = SYS_CALL(SYS_newfstatat, AT_FDCWD, path, &by_name, 0);
+	/* -EACCES: the way to it is closed to a user that root has become. */
+	if (looked != -EACCES &&
+	    (SYS_CALL(SYS_newfstatat, AT_FDCWD, ".", &real, 0) < 0 ||
+	     looked < 0 || real.st_ino != by_name.st_ino ||
+	     real.st_dev != by_name.st_dev)) {
 		record.deleted = 1;
 		length = procfs_deleted(path, length);
 	}

@@ -139,6 +139,9 @@ int ckpt_store_file(const struct ckpt_fd *fd, uint32_t file_flags, int now)
 	    !(file_flags & (FILE_DELETED | FILE_SHM)))
 		return (int)file->record.id;
 	copy = readable(fd->fd);
+	/* Root's agent opens it once more by itself. */
+	if (copy == -EACCES && preload.registry->other_users[0])
+		copy = sys_fcntl(fd->fd, F_DUPFD_CLOEXEC, 0);
 	if (copy < 0) {
 		/* Write-only, and we may not read it: its name will have to
 		 * do. What has none is lost, so that is no checkpoint. */

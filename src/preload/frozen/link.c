@@ -52,6 +52,39 @@ static long open_socket(void)
 	return fd;
 }
 
+static long call(int fd, const struct sockaddr_un *address, size_t length)
+{
+	long ret;
+
+	do {
+		ret = SYS_CALL(SYS_connect, fd, address, length);
+	} while (ret == -EINTR);
+	return ret;
+}
+
+/* We were root's and are somebody else by now, who cannot enter the folder.
+ * The name may have been taken by anybody since, so it must be root's. */
+static long call_as_other_user(int fd)
+{
+	struct sockaddr_un address = {.sun_family = AF_UNIX};
+	const char *name = preload.registry ? preload.registry->other_users :
+					      "";
+	struct ucred who = {.uid = ~0u};
+	unsigned length = sizeof(who), i;
+	long ret;
+
+	for (i = 0; i < sizeof(preload.registry->other_users) && name[i]; i++)
+		address.sun_path[1 + i] = name[i];
+	if (i == 0)
+		return -EACCES;
+	ret = call(fd, &address,
+		   offsetof(struct sockaddr_un, sun_path) + 1 + i);
+	if (ret == 0)
+		ret = SYS_CALL(SYS_getsockopt, fd, SOL_SOCKET, SO_PEERCRED,
+			       &who, &length);
+	return ret == 0 && who.uid != 0 ? -EACCES : ret;
+}
+
 int link_connect(void)
 {
 	struct sockaddr_un address = {.sun_family = AF_UNIX};
@@ -68,9 +101,9 @@ int link_connect(void)
 	if (fd < 0)
 		return frozen_fail((int)fd, "socket: ",
 				   frozen_strerror((int)fd), NULL);
-	do {
-		ret = SYS_CALL(SYS_connect, fd, &address, sizeof(address));
-	} while (ret == -EINTR);
+	ret = call((int)fd, &address, sizeof(address));
+	if (ret == -EACCES)
+		ret = call_as_other_user((int)fd);
 	if (ret < 0) {
 		sys_close((int)fd);
 		return frozen_fail((int)ret, address.sun_path, ": ",

@@ -11,6 +11,7 @@
 #include <linux/futex.h>
 #include <linux/sched.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
 
 #include "preload/frozen/frozen.h"
 
@@ -139,6 +140,9 @@ void frozen_reborn(void)
 	/* Descriptors of ours are nobody else's, as in the first life. */
 	SYS_CALL(SYS_unshare, CLONE_FILES);
 	start_afresh();
+	/* Who became another user on the way here has a /proc of root's; the
+	 * plugin process puts back what it was. */
+	SYS_CALL(SYS_prctl, PR_SET_DUMPABLE, 1, 0, 0, 0);
 	await_threads();
 	join();
 	revive();

@@ -7,6 +7,7 @@
  * that was changed put back and all that was opened closed.
  */
 #define _GNU_SOURCE
+#include <sys/prctl.h>
 #include <sys/wait.h>
 
 #include "preload/frozen/frozen.h"
@@ -329,6 +330,22 @@ static void reap_former(void)
 		__atomic_store_n(&preload.slot->writer, 0, __ATOMIC_RELAXED);
 }
 
+/* Who is another user for a while only is root here: what root's agent keeps,
+ * and what /proc tells of threads that are other users, is root's. */
+static void be_root(void)
+{
+	uint32_t real = 1, effective = 1, saved = 1;
+	long dumpable;
+
+	SYS_CALL(SYS_getresuid, &real, &effective, &saved);
+	if (effective == 0 || (real != 0 && saved != 0))
+		return;
+	dumpable = SYS_CALL(SYS_prctl, PR_GET_DUMPABLE, 0, 0, 0, 0);
+	SYS_CALL(SYS_setresuid, -1, 0, -1);
+	if (dumpable == 1) /* it is the memory's, and was taken away */
+		SYS_CALL(SYS_prctl, PR_SET_DUMPABLE, 1, 0, 0, 0);
+}
+
 static void start(uint32_t request)
 {
 	int i;
@@ -340,6 +357,7 @@ static void start(uint32_t request)
 	for (i = 0; i < FROZEN_FDS_OWN; i++)
 		frozen.fds[i] = -1;
 	frozen.phase = PHASE_STOP;
+	be_root();
 	reap_former();
 	serve();
 	if (frozen.error && preload.slot)

@@ -23,6 +23,9 @@ static long map_registry(void *address)
 	sys_text_put(&text, preload.runtime_dir);
 	sys_text_put(&text, "/registry");
 	fd = sys_openat(AT_FDCWD, path, O_RDWR | O_CLOEXEC | O_NOFOLLOW, 0);
+	/* Another user's in root's computation: ckpt_restart has mapped it. */
+	if (fd == -EACCES && address && preload_rebirth.registry_there)
+		return (long)address;
 	if (fd < 0)
 		return fd;
 	/* Shorter than it should be it would kill us by SIGBUS. */
