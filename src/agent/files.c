@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "agent/now.h"
@@ -65,10 +66,24 @@ void files_keep(void)
 	}
 }
 
+/* Others, who are somebody else, may have the file that it is said to be. */
+static int is_that(const struct service_file *said, int fd)
+{
+	struct stat st;
+
+	return fstat(fd, &st) == 0 && st.st_dev == said->dev &&
+	       st.st_ino == said->ino;
+}
+
 void files_came(const struct service_file *said, int fd)
 {
 	struct store_file *file = now.files;
 
+	if (!is_that(said, fd)) {
+		close(fd);
+		ending_fail(NULL, -EPROTO, "a process sent another file than it said");
+		return;
+	}
 	while (file && (file->dev != said->dev || file->ino != said->ino ||
 			file->size != said->size || file->mtime != said->mtime))
 		file = file->next;

@@ -482,12 +482,23 @@ void generation_discard(struct generation *g)
 		unlinkat(g->parent_fd, "store", AT_REMOVEDIR);
 }
 
+/* The registry may be written to by all members, also by those who are not
+ * root any more: only what looks like one, and is ours alone. */
+static int looks_like_one(const char *dir)
+{
+	const char *name = strrchr(dir, '/');
+	struct stat st;
+
+	return dir[0] == '/' && strncmp(name + 1, PREFIX, strlen(PREFIX)) == 0 &&
+	       lstat(dir, &st) == 0 && S_ISDIR(st.st_mode) &&
+	       st.st_uid == geteuid() && !(st.st_mode & 077);
+}
+
 void generation_sweep(const char *dir)
 {
 	char manifest[PATH_MAX + 16];
 
 	snprintf(manifest, sizeof(manifest), "%s/%s", dir, MANIFEST);
-	if (dir[0] == '/' && strstr(dir, "/" PREFIX) &&
-	    !exists(AT_FDCWD, manifest) && folder_remove(AT_FDCWD, dir) == 0)
+	if (looks_like_one(dir) && !exists(AT_FDCWD, manifest) && folder_remove(AT_FDCWD, dir) == 0)
 		log_line("removed %s: its checkpoint was cut off", dir);
 }

@@ -2,7 +2,9 @@
 # SPDX-License-Identifier: MIT
 # nginx with two workers in front of a server on a unix socket. A client of
 # the job notices nothing, one from outside is served after each restart, and
-# all requests are counted once.
+# all requests are counted once. Of root its workers are www-data, and may read
+# what that may.
+# run-as: user root
 # needs: nginx /usr/bin/python3
 # timeout: 300
 # None that connections of others get by chance.
@@ -15,7 +17,19 @@ while True:
     except OSError:
         pass
 print(port)')
+user=
+mkdir files
+echo file >files/own
+echo file >files/other
+if [ "$(id -u)" = 0 ]; then
+	user='user www-data www-data;'
+	chmod 755 "$STORY_DIR" .
+	chown www-data files/own
+	umask 0 # the sockets are for everybody
+fi
+chmod 400 files/*
 cat >nginx.conf <<END
+$user
 daemon off;
 worker_processes 2;
 pid nginx.pid;
@@ -40,6 +54,9 @@ http {
 	server {
 		listen 127.0.0.1:$port;
 		listen unix:front.sock;
+		location /files {
+			root .;
+		}
 		location / {
 			proxy_pass http://behind;
 			proxy_http_version 1.1;
@@ -54,7 +71,13 @@ front = http.client.HTTPConnection("127.0.0.1", int(sys.argv[1]))
 front.request("GET", "/look")
 answer = front.getresponse()
 assert answer.status == 200, answer.status
-print("look:", answer.read().decode())' "$port" >&2
+print("look:", answer.read().decode())
+for name, owner in (("own", 0), ("other", int(sys.argv[2]))):
+    front.request("GET", "/files/" + name)
+    answer = front.getresponse()
+    answer.read()
+    assert answer.status == (403 if owner else 200), (name, answer.status)
+' "$port" "${#user}" >&2
 }
 launch /usr/bin/python3 "$CKPT_SOURCE/test/real/nginx.py" "$STORY_DIR/gate"
 await_output '^ready'
