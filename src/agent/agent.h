@@ -57,6 +57,8 @@ extern struct agent agent;
 void agent_await(pid_t pid);
 /* ... and here it is. */
 void agent_came(pid_t pid);
+/* The coordinator knows of us: those who wait for that may go on. */
+void agent_known(void);
 /* Asked whenever something has ended; the loop's idle() acts on it. */
 void agent_check_end(void);
 /* The coordinator is ending: it need not hear of our end any more. */

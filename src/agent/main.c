@@ -40,6 +40,7 @@
 #define FAREWELL_MS 5000
 #define UNBORN_MS 5	  /* so soon is looked again for those who come, */
 #define UNBORN_MAX_MS 500 /* and later more seldom */
+#define KNOWN_MS 3000 /* so long a launch waits for the coordinator's word */
 #define LOG_MAX (1 << 20)
 
 struct agent agent = {.index = -1, .ready_fd = -1, .dir_fd = -1, .lock_fd = -1,
@@ -52,6 +53,7 @@ struct guest {
 	struct loop_timer patience;
 };
 
+static void known_late(struct loop_timer *timer);
 static void farewell_late(struct loop_timer *timer);
 static void unborn_again(struct loop_timer *timer);
 
@@ -61,7 +63,7 @@ static struct {
 	struct loop_timer first;
 	struct loop_source signals;
 	struct loop_timer farewell; /* to a coordinator that is not there */
-	struct loop_timer unborn;
+	struct loop_timer unborn, known;
 	uint32_t unborn_ms;
 	int unheard;
 	int look; /* something has ended: may we? */
@@ -69,6 +71,7 @@ static struct {
 } life = {
 	.farewell = {.fire = farewell_late},
 	.unborn = {.fire = unborn_again},
+	.known = {.fire = known_late},
 };
 
 void agent_check_end(void)
@@ -380,6 +383,20 @@ static void ready_say(const char *word)
 	agent.ready_fd = -1;
 }
 
+void agent_known(void)
+{
+	loop_timer_stop(&life.known);
+	ready_say("ready\n");
+	service_admit();
+}
+
+/* Without a coordinator: it may be on its way back. */
+static void known_late(struct loop_timer *timer)
+{
+	(void)timer;
+	agent_known();
+}
+
 static void streams_turn(void)
 {
 	char path[4096];
@@ -437,7 +454,12 @@ static void serve(void)
 	log_line("agent %d looks after %s (computation %s)", getpid(),
 		 agent.group_dir, agent.computation);
 	check(uplink_open(), agent.coordinator);
-	ready_say("ready\n");
+	/* A restart has other ways to know; a program that is launched would
+	 * run while the coordinator does not know that it is there. */
+	if (agent.capsule || agent.expect)
+		agent_known();
+	else
+		loop_timer_set(&life.known, KNOWN_MS);
 	agent_check_end();
 	loop_run(idle);
 	if (members_count() == 0) {

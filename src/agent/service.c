@@ -13,10 +13,12 @@
 #include "agent/members.h"
 #include "agent/now.h"
 #include "agent/rebirth.h"
+#include "agent/uplink.h"
 #include "util/log.h"
 
 #define FDS_MAX 4
 #define BREATH_MS 50
+#define KNOWN_MS 3000 /* guests wait no longer for a coordinator */
 #define ROUND 64 /* messages taken before others get their turn */
 #define HEAD offsetof(struct service_message, hello)
 
@@ -183,6 +185,62 @@ struct service *service_adopt(int fd, pid_t pid,
 	return service;
 }
 
+/* ---- guests, until the coordinator knows of us ---- */
+
+static struct service *waiting;
+
+void service_admit(void)
+{
+	while (waiting) {
+		struct service *service = waiting;
+
+		waiting = service->next;
+		service_say(service, SERVICE_GUEST, NULL, 0);
+		service_close(service);
+	}
+}
+
+static void guest_message(struct service *service,
+			  const struct service_message *message, int fd)
+{
+	(void)service, (void)message;
+	if (fd >= 0)
+		close(fd);
+}
+
+static void guest_lost(struct service *service)
+{
+	struct service **at = &waiting;
+
+	while (*at != service)
+		at = &(*at)->next;
+	*at = service->next;
+}
+
+static const struct service_owner guests = {
+	.message = guest_message,
+	.lost = guest_lost,
+};
+
+static void admit_late(struct loop_timer *timer)
+{
+	(void)timer;
+	service_admit();
+}
+
+static struct loop_timer patience = {.fire = admit_late};
+
+static void guest_add(struct service *service)
+{
+	service->owner = &guests;
+	service->next = waiting;
+	waiting = service;
+	if (uplink_is_known())
+		service_admit();
+	else
+		loop_timer_set(&patience, KNOWN_MS);
+}
+
 /* ---- who has not said yet what it is ---- */
 
 static void greeting(struct service *service,
@@ -207,8 +265,7 @@ static void greeting(struct service *service,
 		break;
 	case SERVICE_GUEST:
 		agent_await(hello->pid);
-		service_say(service, SERVICE_GUEST, hello, sizeof(*hello));
-		service_close(service);
+		guest_add(service);
 		break;
 	default:
 		log_line("process %d began with message %u", service->pid,

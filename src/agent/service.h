@@ -28,10 +28,13 @@ struct service {
 	const struct service_owner *owner;
 	void *data; /* the owner's */
 	int closed;
-	struct service *next; /* among the closed ones */
+	struct service *next; /* among the closed ones, or waiting guests */
 };
 
 int service_open(void); /* start to accept on agent.listen_fd */
+
+/* Answer the guests: the coordinator knows of us. */
+void service_admit(void);
 
 /* A socket of ours, such as one end of a writer's pair. Takes over fd. */
 struct service *service_adopt(int fd, pid_t pid,

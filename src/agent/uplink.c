@@ -28,12 +28,17 @@ static struct {
 	struct wire_peer *peer; /* NULL: none, the timer will dial */
 	struct loop_source source;
 	uint32_t events;
-	int registered;
+	int registered, known;
 	uint64_t retry_ms;
 	char complaint[256]; /* the last one logged */
 	struct loop_timer retry;
 	json_t *state; /* the last STATE, given back when we register */
 } uplink;
+
+int uplink_is_known(void)
+{
+	return uplink.known;
+}
 
 int uplink_is_up(void)
 {
@@ -46,6 +51,8 @@ static void on_state(const json_t *body)
 {
 	json_decref(uplink.state);
 	uplink.state = json_deep_copy(body);
+	uplink.known = 1;
+	agent_known();
 }
 
 static void on_prepare(const json_t *body)
@@ -144,7 +151,7 @@ static void lost(void)
 	loop_remove(&uplink.source);
 	wire_close(uplink.peer);
 	uplink.peer = NULL;
-	uplink.registered = 0;
+	uplink.registered = uplink.known = 0;
 	dial_later();
 	if (was_up)
 		checkpoint_orphaned();

@@ -10,6 +10,9 @@
 
 int uplink_open(void); /* dials for the first time */
 int uplink_is_up(void);
+/* The coordinator has answered our REGISTER: no checkpoint is begun without
+ * us any more. */
+int uplink_is_known(void);
 /* Takes over body. Dropped when the coordinator is not there. */
 void uplink_say(enum wire_type type, json_t *body);
 /* The last words: waits (shortly) until the kernel has them. */
