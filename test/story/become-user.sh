@@ -15,4 +15,3 @@ for LAUNCH_OPTIONS in '' --sync; do
 	resume
 	expect_exit 0
 done
-# shellcheck disable=SC2034 # lib.sh uses it
