@@ -170,10 +170,14 @@ const struct ckpt_object *ckpt_object_named(struct ckpt_restore *r,
 					    const struct ckpt_object *object,
 					    uint32_t id);
 /* The record that the nth process holding it has written of the same
- * description, from 0; NULL behind the last. Valid until the next call. */
+ * description, from 0; NULL behind the last. Valid until the next call. Also
+ * in one of these processes; ckpt_object_named() then knows its own only. */
 const struct ckpt_object *ckpt_object_record(struct ckpt_restore *r,
 					     const struct ckpt_object *object,
 					     size_t nth);
+/* In a process: 1 when the object of that id is made for several of them, in
+ * their ancestor; 0 when it is the process's own. */
+int ckpt_object_is_common(struct ckpt_restore *r, uint32_t id);
 /* The descriptor for what was at fd N of the process, or -1. */
 int ckpt_old_fd(struct ckpt_restore *r, int fd);
 /* The object's file as the restart decided (rollback, store, another

@@ -1,5 +1,9 @@
 /* SPDX-License-Identifier: MIT */
-/* epoll, restoring: entries are added when all descriptors stand. */
+/*
+ * epoll, restoring: entries are added when all descriptors stand. Of an epoll
+ * that several processes have, each has told which of them it has, too: what
+ * is in the commons is added there, the rest by the first who has it.
+ */
 #define _GNU_SOURCE
 #include <errno.h>
 #include <fcntl.h>
@@ -10,6 +14,8 @@
 #include <ckpt/plugin.h>
 
 #include "plugins/epoll/format.h"
+
+#define SIGNALFD_KIND 71
 
 /* What the kernel leaves of the events of a one-shot entry that has fired. */
 #define EPOLL_PRIVATE                                                          \
@@ -73,18 +79,10 @@ static int epoll_add_lent(int epfd, int fd, const struct epoll_entry *entry)
 }
 
 static void epoll_enter(struct ckpt_restore *r, const struct ckpt_object *object,
-			int epfd, const struct epoll_entry *entry)
+			int epfd, const struct epoll_entry *entry, int fd)
 {
-	int fd = entry->object ? ckpt_object_fd(r, entry->object) : -1;
 	int ret;
 
-	if (fd < 0) {
-		ckpt_report(r,
-			    "%s: waited for fd %d, which is open in another "
-			    "process only: it does so no more",
-			    object->label, entry->fd);
-		return;
-	}
 	if (fd == entry->fd || ckpt_old_fd(r, entry->fd) == fd)
 		ret = epoll_add(epfd, fd, entry);
 	else
@@ -94,18 +92,100 @@ static void epoll_enter(struct ckpt_restore *r, const struct ckpt_object *object
 			    object->label, entry->fd);
 }
 
-static int epoll_connect(struct ckpt_restore *r,
-			 const struct ckpt_object *object, int fd)
+/* The nth entry as the first process tells it that has what is waited for;
+ * its pid, or 0. Here: what is that here, or NULL. */
+static int epoll_owner(struct ckpt_restore *r, const struct ckpt_object *object,
+		       size_t nth, const struct ckpt_object **here)
+{
+	const struct ckpt_object *record;
+	size_t i;
+
+	*here = NULL;
+	for (i = 0; (record = ckpt_object_record(r, object, i)); i++) {
+		const struct epoll_entry *entries = record->body;
+		int pid = record->pid;
+
+		if (nth >= record->length / sizeof(*entries) ||
+		    !entries[nth].object)
+			continue;
+		*here = ckpt_object_named(r, record, entries[nth].object);
+		return pid;
+	}
+	return 0;
+}
+
+/* It tells of the signals of whoever adds it, which cannot be init. */
+static int epoll_is_personal(const struct ckpt_object *other)
+{
+	return other->kind == SIGNALFD_KIND;
+}
+
+/* What stands at one place with the epoll. */
+static void epoll_enter_here(struct ckpt_restore *r,
+			     const struct ckpt_object *object, int epfd,
+			     const struct epoll_entry *entry, size_t nth)
+{
+	const struct ckpt_object *other;
+	int fd;
+
+	if (!epoll_owner(r, object, nth, &other)) {
+		ckpt_report(r,
+			    "%s: waited for fd %d, which is open in no process "
+			    "that has it: it does so no more",
+			    object->label, entry->fd);
+		return;
+	}
+	if (other && object->holders > 1 && epoll_is_personal(other))
+		return;
+	fd = other ? ckpt_object_fd(r, other->id) : -1;
+	if (fd >= 0)
+		epoll_enter(r, object, epfd, entry, fd);
+}
+
+/* Of one in the commons: what only a process has. The descriptors stand where
+ * they stood. */
+static void epoll_enter_own(struct ckpt_restore *r,
+			    const struct ckpt_object *object, int epfd,
+			    const struct epoll_entry *entry, size_t nth)
+{
+	const struct ckpt_object *other, *mine =
+		ckpt_object_named(r, object, entry->object);
+
+	if (mine &&
+	    (!ckpt_object_is_common(r, mine->id) || epoll_is_personal(mine)) &&
+	    epoll_owner(r, object, nth, &other) == object->pid)
+		epoll_enter(r, object, epfd, entry, ckpt_object_fd(r, mine->id));
+}
+
+/* Those that have fired first. */
+static void epoll_enter_all(struct ckpt_restore *r,
+			    const struct ckpt_object *object, int epfd,
+			    void (*enter)(struct ckpt_restore *,
+					  const struct ckpt_object *, int,
+					  const struct epoll_entry *, size_t))
 {
 	const struct epoll_entry *entries = object->body;
 	size_t count = object->length / sizeof(*entries), i;
+	int fired;
 
-	for (i = 0; i < count; i++)
-		if (epoll_fired(&entries[i]))
-			epoll_enter(r, object, fd, &entries[i]);
-	for (i = 0; i < count; i++)
-		if (!epoll_fired(&entries[i]))
-			epoll_enter(r, object, fd, &entries[i]);
+	for (fired = 1; fired >= 0; fired--)
+		for (i = 0; i < count; i++)
+			if (epoll_fired(&entries[i]) == fired)
+				enter(r, object, epfd, &entries[i], i);
+}
+
+static int epoll_connect(struct ckpt_restore *r,
+			 const struct ckpt_object *object, int fd)
+{
+	epoll_enter_all(r, object, fd, epoll_enter_here);
+	return 0;
+}
+
+static int epoll_hold(struct ckpt_restore *r, const struct ckpt_object *object,
+		      int fd)
+{
+	if (ckpt_object_is_common(r, object->id))
+		epoll_enter_all(r, object, fd, epoll_enter_own);
 	return 0;
 }
 
@@ -120,6 +200,7 @@ const struct ckpt_restorer epoll_restorer = {
 	.name = "epoll",
 	.open = epoll_open,
 	.connect = epoll_connect,
+	.hold = epoll_hold,
 	.show = epoll_show,
 	.no_position = 1,
 };

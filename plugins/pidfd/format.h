@@ -7,7 +7,9 @@
 #define PIDFD_VERSION 1
 
 struct pidfd_record {
-	int32_t pid; /* -1: the process has ended and been waited for */
+	/* -1: the process has ended and been waited for; -2: it is none of
+	 * the computation's */
+	int32_t pid;
 	uint32_t flags; /* PIDFD_THREAD = O_EXCL */
 };
 

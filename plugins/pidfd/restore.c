@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* pidfd, restoring: the process has its pid already. */
+/* pidfd, restoring: all processes are there and have their pids. */
 #define _GNU_SOURCE
 #include <errno.h>
 #include <stdio.h>
@@ -33,12 +33,16 @@ static int pidfd_open_again(struct ckpt_restore *r,
 	const struct pidfd_record *record = object->body;
 	long fd;
 
-	(void)r;
 	if (object->length < sizeof(*record))
 		return -EBADMSG;
+	if (record->pid == -2)
+		ckpt_report(r, "%s: its process is outside the computation; it looks ended now",
+			    object->label);
 	if (record->pid < 0)
 		return pidfd_dead();
 	fd = syscall(SYS_pidfd_open, record->pid, record->flags);
+	if (fd < 0 && errno == ESRCH)
+		return pidfd_dead();
 	return fd < 0 ? -errno : (int)fd;
 }
 
@@ -46,7 +50,12 @@ static void pidfd_show(const struct ckpt_object *object, char *line, size_t size
 {
 	const struct pidfd_record *record = object->body;
 
-	if (object->length >= sizeof(*record))
+	if (object->length < sizeof(*record))
+		return;
+	if (record->pid < 0)
+		snprintf(line, size, "a process that has ended%s",
+			 record->pid == -2 ? ", or is another's" : "");
+	else
 		snprintf(line, size, "process %d", record->pid);
 }
 
@@ -56,4 +65,5 @@ const struct ckpt_restorer pidfd_restorer = {
 	.open = pidfd_open_again,
 	.show = pidfd_show,
 	.no_position = 1,
+	.never_shared = 1,
 };

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * pidfd, saving. Kept: those of the process itself and of processes that have
- * ended. Others are refused: they are not saved with it yet.
+ * pidfd, saving. Kept: those of processes of the computation, which may have
+ * ended. One from outside looks as if it had ended, after a restart.
  */
 #define _GNU_SOURCE
 #include <errno.h>
@@ -20,19 +20,21 @@ static int pidfd_matches(const struct ckpt_fd *fd)
 
 static int pidfd_save(const struct ckpt_fd *fd, struct ckpt_record *out)
 {
-	const char *pid = fdinfo_find(fd->fdinfo, "Pid");
+	const char *text = fdinfo_find(fd->fdinfo, "Pid");
 	struct pidfd_record record = {-1, fd->status_flags & O_EXCL};
-	char number[24];
-	struct sys_text text;
+	int is_ended = !text || *text == '-';
+	int pid = is_ended ? -1 : (int)sys_number(&text, 10);
 
-	if (pid && *pid != '-')
-		record.pid = (int32_t)sys_number(&pid, 10);
-	if (record.pid != -1 && record.pid != sys_getpid()) {
-		sys_text_open(&text, number, sizeof(number));
-		sys_text_number(&text, (uint64_t)record.pid, 10);
-		return ckpt_refuse(-EOPNOTSUPP, "a pidfd of process ", number,
-				   " cannot be saved yet", NULL);
-	}
+	/* One that has ended and not been waited for has left the registry. */
+	if (!is_ended)
+		record.pid = pid == sys_getpid() || ckpt_is_member(pid) ||
+					     ckpt_was_member(pid) ?
+				     pid :
+				     -2;
+	if (record.pid == -2 && record.flags)
+		return ckpt_refuse(-EOPNOTSUPP,
+				   "a pidfd of a thread that does not lead "
+				   "its process cannot be saved", NULL);
 	ckpt_put(out, &record, sizeof(record));
 	return 0;
 }

@@ -98,6 +98,13 @@ const struct ckpt_object *ckpt_object_named(struct ckpt_restore *r,
 	abort();
 }
 
+int ckpt_object_is_common(struct ckpt_restore *r, uint32_t id)
+{
+	(void)r;
+	(void)id;
+	abort();
+}
+
 const struct ckpt_object *ckpt_object_record(struct ckpt_restore *r,
 					     const struct ckpt_object *object,
 					     size_t nth)

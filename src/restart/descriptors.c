@@ -257,6 +257,13 @@ const struct ckpt_object *ckpt_object_named(struct ckpt_restore *r,
 	return o ? &r->views[index_of(r, o)] : NULL;
 }
 
+int ckpt_object_is_common(struct ckpt_restore *r, uint32_t id)
+{
+	const struct job_object *o = job_process_object(r->process, id);
+
+	return o && o->common;
+}
+
 int ckpt_old_fd(struct ckpt_restore *r, int fd)
 {
 	size_t i;
@@ -388,6 +395,8 @@ const struct ckpt_object *ckpt_object_record(struct ckpt_restore *r,
 {
 	const struct job_object *o = job_process_object(r->process, object->id);
 
+	if (o && o->common)
+		o = o->common;
 	if (!o || nth >= (o->member_count ? o->member_count : 1))
 		return NULL;
 	if (!o->member_count)
