@@ -24,7 +24,7 @@
 
 /* A file that is only read goes with the checkpoint up to this size. */
 #define FILE_SMALL (16u << 20)
-#define FILE_LOCKS_MAX 256
+#define FILE_LOCKS_MAX 4096
 
 #define DELETED " (deleted)"
 
@@ -270,7 +270,7 @@ static int file_save(const struct ckpt_fd *fd, struct ckpt_record *out)
 	}
 	record.lock_count = file_locks(fd->fdinfo, locks, FILE_LOCKS_MAX);
 	if (record.lock_count > FILE_LOCKS_MAX)
-		return file_refuse(fd, "more than 256 locks on one file");
+		return file_refuse(fd, "more than 4096 locks on one file");
 	if (record.deleted && length > sizeof(DELETED) - 1)
 		length -= sizeof(DELETED) - 1;
 	record.path_length = (uint32_t)length;

@@ -379,11 +379,25 @@ static void remember(const char *path, const char *displaced)
 	changes = change;
 }
 
+/* path with tail, its own name cut where both together are too long. */
+static char *name_beside(const char *path, const char *tail)
+{
+	const char *slash = strrchr(path, '/');
+	size_t folder = slash ? (size_t)(slash + 1 - path) : 0;
+	size_t room = NAME_MAX - strlen(tail);
+	char *name;
+
+	if (asprintf(&name, "%.*s%.*s%s", (int)folder, path, (int)room,
+		     path + folder, tail) < 0)
+		no_memory();
+	return name;
+}
+
 static char *displaced_name(const struct job *job, const char *path)
 {
 	struct tm tm;
 	time_t now = time(NULL);
-	char stamp[32], *name;
+	char stamp[32], tail[96], *name;
 	unsigned n;
 
 	localtime_r(&now, &tm);
@@ -393,10 +407,9 @@ static char *displaced_name(const struct job *job, const char *path)
 
 		if (n)
 			snprintf(more, sizeof(more), ".%u", n);
-		if (asprintf(&name, "%s.ckpt-displaced-%llu-%s%s", path,
-			     (unsigned long long)job->generation, stamp,
-			     more) < 0)
-			no_memory();
+		snprintf(tail, sizeof(tail), ".ckpt-displaced-%llu-%s%s",
+			 (unsigned long long)job->generation, stamp, more);
+		name = name_beside(path, tail);
 		if (access(name, F_OK) < 0)
 			return name;
 		free(name);
@@ -406,9 +419,11 @@ static char *displaced_name(const struct job *job, const char *path)
 /* Beside its final place, so that the rename cannot fail half way. */
 static int make_beside(const struct job_file *file, char *name, size_t size)
 {
-	int fd;
+	char *made = name_beside(file->path, ".ckpt-XXXXXX");
+	int fd = snprintf(name, size, "%s", made);
 
-	if (snprintf(name, size, "%s.ckpt-XXXXXX", file->path) >= (int)size)
+	free(made);
+	if (fd >= (int)size)
 		return -ENAMETOOLONG;
 	fd = mkostemp(name, O_CLOEXEC);
 	return fd < 0 ? -errno : fd;
