@@ -185,6 +185,11 @@ static int diag_ask(uint64_t ino, struct unixsock_diag *diag)
 
 static int unixsock_untold(const struct ckpt_fd *fd, int error)
 {
+	/* Its answer has to fit into a page. */
+	if (error == -EMSGSIZE)
+		return unixsock_refuse(fd, -EBUSY,
+				       "too many connections wait to be "
+				       "accepted; try again later");
 	return unixsock_refuse(fd, error,
 			       "the kernel does not tell who is at its other "
 			       "end (module unix_diag)");
@@ -267,9 +272,9 @@ static int unixsock_callers(const struct ckpt_fd *fd,
 	uint32_t i;
 
 	if (diag->waiting > diag->icon_count)
-		return unixsock_refuse(fd, -EOPNOTSUPP,
+		return unixsock_refuse(fd, -EBUSY,
 				       "too many connections wait to be "
-				       "accepted");
+				       "accepted; try again later");
 	for (i = 0; i < diag->icon_count; i++)
 		if (!diag->icons[i])
 			return unixsock_refuse(fd, -EBUSY,

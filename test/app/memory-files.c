@@ -58,7 +58,7 @@ static void expect(char *p, const char *text)
 
 int main(void)
 {
-	char *newline, *named, *gone, *gone_shared, *replaced, *memory;
+	char *zeros, *newline, *named, *gone, *gone_shared, *replaced, *memory;
 	char path[4096], other[4096];
 	int fd;
 
@@ -80,6 +80,9 @@ int main(void)
 			     m;
 		     }),
 		     MAP_PRIVATE);
+	fd = open("/dev/zero", O_RDONLY);
+	zeros = mmap(NULL, PAGE, PROT_READ, MAP_SHARED, fd, 0);
+	check(zeros != MAP_FAILED && close(fd) == 0);
 	check(faults(gone + 3 * PAGE) && faults(gone_shared + 3 * PAGE));
 	for (int life = 0; life < 2; life++) {
 		story_ready();
@@ -89,6 +92,7 @@ int main(void)
 		expect(gone_shared, "gone");
 		expect(replaced, "the former one");
 		expect(memory, "in memory");
+		check(zeros[0] == 0 && zeros[PAGE - 1] == 0);
 		check(faults(newline + 3 * PAGE));
 	}
 	return 0;

@@ -116,9 +116,12 @@ static int classify(struct frozen_area *a)
 		a->flags |= AREA_HUGETLB;
 		return 0;
 	}
-	/* A private mapping of it is anonymous memory with a name. */
-	if (sys_equal(a->path, "/dev/zero") && !a->shared)
+	/* A private mapping of it is anonymous memory with a name; a shared
+	 * one that may not be written to holds nothing but zeros. */
+	if (sys_equal(a->path, "/dev/zero")) {
+		a->type = AREA_ANON;
 		return 0;
+	}
 	if (is_deleted(a) && (is_named(a, "/dev/zero") ||
 			      is_named(a, "/memfd:"))) {
 		if (!a->shared)
