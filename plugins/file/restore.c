@@ -81,8 +81,12 @@ static int file_by_path(struct ckpt_restore *r, const struct ckpt_object *object
 			const struct file_view *view)
 {
 	int flags = file_flags(object, view->record);
-	int fd = open(view->path, flags);
+	int is_gone = view->record->type == FILE_IS_PSEUDO &&
+		      view->record->deleted;
+	int fd = is_gone ? -1 : open(view->path, flags);
 
+	if (is_gone)
+		errno = ENOENT; /* another process may have its number */
 	if (fd < 0 && errno == EPERM && (flags & O_NOATIME))
 		fd = open(view->path, flags & ~O_NOATIME);
 	if (fd >= 0)

@@ -259,7 +259,8 @@ static int file_save(const struct ckpt_fd *fd, struct ckpt_record *out)
 		if (ret < 0)
 			return ret;
 		record.file = (uint32_t)ret;
-	} else if (record.deleted && record.type != FILE_IS_DIRECTORY) {
+	} else if (record.deleted && record.type != FILE_IS_DIRECTORY &&
+		   record.type != FILE_IS_PSEUDO) {
 		return file_refuse(fd, "it has no name any more and cannot be "
 				       "opened again");
 	}

@@ -8,9 +8,11 @@
 #include "story.h"
 
 #include <dirent.h>
+#include <signal.h>
+#include <sys/wait.h>
 #include <sys/stat.h>
 
-static int append, data, again, reader, gone, folder, null, zero, random_fd;
+static int dead, append, data, again, reader, gone, folder, null, zero, random_fd;
 
 static void content(const char *name, const char *expect)
 {
@@ -40,6 +42,18 @@ static void prepare(void)
 	check(gone >= 0 && write(gone, "kept", 4) == 4);
 	check(unlink("gone") == 0);
 	folder = open(".", O_RDONLY | O_DIRECTORY);
+	{
+		char path[64];
+		pid_t child = fork();
+
+		check(child >= 0);
+		if (child == 0)
+			pause();
+		snprintf(path, sizeof(path), "/proc/%d/stat", child);
+		dead = open(path, O_RDONLY);
+		check(dead >= 0 && kill(child, SIGKILL) == 0);
+		check(waitpid(child, NULL, 0) == child);
+	}
 	null = open("/dev/null", O_RDWR);
 	zero = open("/dev/zero", O_RDONLY);
 	random_fd = open("/dev/urandom", O_RDONLY);
@@ -74,6 +88,7 @@ static void look(int reopened)
 	check(pread(gone, text, 16, 0) == 4 && !memcmp(text, "kept", 4));
 
 	check(fstatat(folder, "append", &st, 0) == 0);
+	check(read(dead, text, 1) <= 0);
 	check(write(null, text, 16) == 16 && read(null, text, 1) == 0);
 	check(read(zero, text, 16) == 16 && !text[15]);
 	check(read(random_fd, text, 16) == 16);
