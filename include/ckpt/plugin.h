@@ -97,6 +97,23 @@ int ckpt_was_member(int pid);
 /* When the computation, or this life of it, began: seconds, CLOCK_REALTIME. */
 int64_t ckpt_since(void);
 
+/* An end of a TCP connection between two host groups of the computation. */
+struct ckpt_remote {
+	uint64_t expected; /* bytes in all, its end counting as one, that come
+			    * to it until nothing is on its way any more */
+	int unsure;	   /* ... or one less */
+	uint64_t pair;	   /* no other connection's; both ends have it */
+	uint32_t side;	   /* and who is which of the two: 0, 1 */
+	/* The other end: a process has it; nobody has accepted it (pair: the
+	 * inode of that listener, side: its host group); it was closed. */
+	enum { CKPT_REMOTE_HELD = 1, CKPT_REMOTE_WAITS, CKPT_REMOTE_CLOSED } how;
+};
+/* Of the end with those names; ports as the network has them, addresses of
+ * IPv4 behind ::ffff:. 1, or 0: the other end is not in another host group. */
+int ckpt_remote(const unsigned char own[16], uint16_t own_port,
+		const unsigned char other[16], uint16_t other_port,
+		struct ckpt_remote *remote);
+
 /* A System V segment, or a piece of it, where the process has it attached. */
 struct ckpt_attachment {
 	uint64_t offset, length;
@@ -202,6 +219,27 @@ int ckpt_adopt(struct ckpt_restore *r, uint32_t object, int fd);
 int ckpt_as(struct ckpt_restore *r, int pid, int (*call)(void *),
 	    void *argument, size_t size);
 
+/* Between host groups that are restarted together, from meet(): each says
+ * something about some things of its own, by a name that nobody else has, and
+ * hears what is said about things of other groups. Returns when all groups have
+ * come to it; all must call it equally often. */
+struct ckpt_meeting {
+	char mine[48];	 /* "": none, it only asks */
+	char theirs[48]; /* whom it asks for; "": nobody */
+	char says[192];
+	/* the answer */
+	int wanted;	 /* so many have asked for it */
+	int heard;	 /* there is one of that name, and: */
+	char hears[192];
+	char host[64];	 /* an address by which we reach its host */
+};
+int ckpt_meet(struct ckpt_restore *r, struct ckpt_meeting *ends, size_t count);
+/* Only those who take part in this restart know it for what. */
+void ckpt_proof(struct ckpt_restore *r, const char *what,
+		unsigned char proof[32]);
+/* Which of the host groups it is. */
+int ckpt_group(struct ckpt_restore *r);
+
 /* See ckpt_restorer.bonds. */
 struct ckpt_bonds;
 void ckpt_bond(struct ckpt_bonds *bonds, uint64_t what);
@@ -225,6 +263,10 @@ struct ckpt_restorer {
 	 * that they can find each other. Without: it stands alone. */
 	void (*bonds)(const struct ckpt_object *object,
 		      struct ckpt_bonds *bonds);
+	/* When several host groups are restarted together: in each of them
+	 * once, before open() of what is made in the commons, to make what has
+	 * a part in another group. 0 or -errno, after ckpt_report. */
+	int (*meet)(struct ckpt_restore *r);
 	/* Make the description. Returns a descriptor at any number (the core
 	 * moves it, sets flags, position and owner) or -errno; -EALREADY when
 	 * ckpt_adopt() has given it one meanwhile. Called in ascending object

@@ -6,7 +6,7 @@
 
 #include "plugins/sockopt.h"
 
-#define INET_VERSION 2
+#define INET_VERSION 3
 #define INET_NAME 32 /* struct sockaddr_in6, rounded up */
 #define INET_NO_MARK (~0u)
 
@@ -28,6 +28,10 @@ enum inet_flags {
 	INET_STRANGE = 16384, /* the other end went on sending: it is none of
 			       * the computation's */
 	INET_PEER_HERE = 8192, /* the other end's address is this host's */
+	INET_PAIRED = 32768,  /* the other end is in another host group; with
+			       * INET_WAITS, its listener */
+	INET_PEER_CLOSED = 65536, /* the other end, in another host group, was
+				   * closed by who had it */
 };
 
 /* INET_OPTION(level, number, name): an int each; the order is the format. */
@@ -150,6 +154,8 @@ struct inet_record {
 	uint64_t peer_ino; /* of the other end, on this host; 0: nobody's */
 	uint64_t network;  /* cookie of the network namespace */
 	uint64_t pacing;   /* SO_MAX_PACING_RATE */
+	uint64_t pair;	   /* INET_PAIRED: both ends have it; or the inode of
+			    * the listener, whose host group is `side` */
 	uint32_t unread;   /* bytes of a stream; of all that is queued as
 			    * struct inet_datagram */
 	uint32_t mark;	   /* the urgent byte's place in them; INET_NO_MARK */
@@ -158,6 +164,8 @@ struct inet_record {
 	uint32_t waiting;  /* connections that wait for accept() */
 	int32_t standard;  /* as this standard stream; -1 */
 	int32_t peek_offset; /* SO_PEEK_OFF */
+	uint32_t side;	     /* which of the two, 0 or 1 */
+	uint32_t pad;
 	uint64_t known[2]; /* bit n: options[n] */
 	int32_t options[INET_OPTION_COUNT];
 	char congestion[16]; /* "": none */

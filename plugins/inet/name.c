@@ -154,6 +154,20 @@ struct inet_name inet_loopback(int family)
 	return name;
 }
 
+struct inet_name inet_any(int family, uint16_t port)
+{
+	struct inet_name name = inet_loopback(family);
+
+	if (family == AF_INET)
+		memset(name.address + offsetof(struct sockaddr_in, sin_addr), 0,
+		       sizeof(struct in_addr));
+	else
+		memset(name.address + offsetof(struct sockaddr_in6, sin6_addr),
+		       0, sizeof(struct in6_addr));
+	inet_set_port(&name, port);
+	return name;
+}
+
 struct inet_name inet_own(int fd)
 {
 	struct inet_name name = {.length = sizeof(name.address)};

@@ -7,7 +7,8 @@
  * tells how much the other one has sent, and a queue that is too small for
  * that is widened, as the kernel itself does when a reader is fast.
  *
- * An end that sends more meanwhile is not of ours: it is not waited for.
+ * An end that sends more meanwhile is not of ours: it is not waited for. Of one
+ * in another host group the agents have asked each other; see ckpt_remote().
  */
 #define _GNU_SOURCE
 #include <asm/ioctls.h>
@@ -25,6 +26,8 @@
 #include "sys/sys.h"
 
 #define PATIENCE_NS 3000000000ull /* without anything arriving */
+#define REMOTE_NS 8000000000ull	  /* the same, between hosts: bytes get lost */
+#define UNSURE_NS 300000000ull	  /* until nothing more is believed in */
 #define RECEIVE_LOCK 2		  /* of SO_BUF_LOCK */
 #define OPTION_RCVLOWAT 18
 
@@ -348,6 +351,152 @@ static int await_arrival(int fd, struct inet_record *record, struct end *other)
 	return ret;
 }
 
+/* ---- the other end is in another host group ---- */
+
+static void address_of(const struct inet_name *name, unsigned char to[16],
+		       uint16_t *port)
+{
+	static const unsigned char mapped[12] = {[10] = 0xff, [11] = 0xff};
+	uint32_t address[4];
+
+	__builtin_memset(to, 0, 16);
+	if (name_split(name, address, port) == FAMILY_INET) {
+		__builtin_memcpy(to, mapped, 12);
+		__builtin_memcpy(to + 12, address, 4);
+	} else {
+		__builtin_memcpy(to, address, 16);
+	}
+}
+
+static int find_remote(const struct inet_record *record,
+		       struct ckpt_remote *remote)
+{
+	unsigned char own[16], other[16];
+	uint16_t own_port = 0, other_port = 0;
+
+	address_of(&record->name, own, &own_port);
+	address_of(&record->peer_name, other, &other_port);
+	return ckpt_remote(own, own_port, other, other_port, remote);
+}
+
+/* All of its group stand still, so it is known how much there is to come. */
+static int await_remote(int fd, const struct inet_record *record,
+			const struct ckpt_remote *remote)
+{
+	uint64_t had = ~0ull, now, moved = sys_clock_ns(CLOCK_MONOTONIC);
+	uint64_t left, room = 0;
+	int has_narrow = 0, ret = 0;
+	uint32_t turn = 0, still = 0;
+	struct end mine;
+
+	for (;;) {
+		end_of(fd, &mine);
+		if (mine.state == STATE_CLOSE ||
+		    mine.received >= remote->expected)
+			break;
+		left = remote->expected - mine.received;
+		now = sys_clock_ns(CLOCK_MONOTONIC);
+		if (mine.received != had) {
+			had = mine.received;
+			moved = now;
+			still = 0;
+		} else if (remote->unsure && left == 1 &&
+			   now - moved > UNSURE_NS) {
+			break;
+		} else if (now - moved > REMOTE_NS) {
+			ret = -EAGAIN;
+			break;
+		}
+		if (++still % 8 == 4) {
+			room = room ? 2 * room :
+				      2 * (unread(fd) + left) + (256 << 10);
+			if (room > 1u << 30)
+				room = 1u << 30;
+			has_narrow |= widen(fd, record, room);
+		}
+		nap(turn++);
+	}
+	if (has_narrow)
+		narrow(fd, record);
+	return ret;
+}
+
+static const char *name_text(const struct inet_name *name, char text[64])
+{
+	unsigned char address[16];
+	struct sys_text t;
+	uint16_t port = 0;
+	int i, from, is_four;
+
+	address_of(name, address, &port);
+	is_four = *(const uint16_t *)(const void *)name->address ==
+			  FAMILY_INET || address[10] == 0xff;
+	sys_text_open(&t, text, 64);
+	if (!is_four)
+		sys_text_put(&t, "[");
+	from = is_four ? 12 : 0;
+	for (i = from; i < 16; i += is_four ? 1 : 2) {
+		if (i > from)
+			sys_text_put(&t, is_four ? "." : ":");
+		sys_text_number(&t, is_four ? address[i] :
+					(uint64_t)address[i] << 8 |
+						address[i + 1],
+				is_four ? 10 : 16);
+	}
+	sys_text_put(&t, is_four ? ":" : "]:");
+	sys_text_number(&t, (uint16_t)(port << 8 | port >> 8), 10);
+	return text;
+}
+
+static int refuse_pair(const struct ckpt_fd *fd,
+		       const struct inet_record *record, const char *why)
+{
+	char number[24], own[64], other[64];
+	struct sys_text text;
+
+	sys_text_open(&text, number, sizeof(number));
+	sys_text_number(&text, (uint64_t)fd->fd, 10);
+	return ckpt_refuse(-EBUSY, "fd ", number, ", ",
+			   name_text(&record->name, own), " to ",
+			   name_text(&record->peer_name, other), ": ", why,
+			   "; try again later", NULL);
+}
+
+static int meet_remote(const struct ckpt_fd *fd, struct inet_record *record,
+		       const struct ckpt_remote *remote)
+{
+	struct tcp_info info;
+	struct end mine;
+
+	if (remote->how == CKPT_REMOTE_CLOSED) {
+		record->flags |= INET_PEER_CLOSED;
+	} else {
+		record->flags |= INET_PAIRED;
+		record->pair = remote->pair;
+		record->side = remote->side;
+	}
+	if (remote->how == CKPT_REMOTE_WAITS) {
+		record->flags |= INET_WAITS;
+		__builtin_memset(&info, 0, sizeof(info));
+		sockopt_get(fd->fd, PROTOCOL_TCP, TCP_INFO, &info,
+			    sizeof(info));
+		record->since_ms =
+			(uint32_t)(sys_clock_ns(CLOCK_MONOTONIC_COARSE) /
+				   1000000) - info.tcpi_last_data_sent;
+		end_of(fd->fd, &mine);
+		if (mine.confirmed + mine.unsent >
+		    1u + !!(record->flags & INET_SENT_END))
+			return refuse_pair(fd, record,
+					   "it has sent to a connection that "
+					   "is not accepted yet");
+		return 0;
+	}
+	if (await_remote(fd->fd, record, remote) < 0)
+		return refuse_pair(fd, record, "what its other end has sent "
+					       "does not arrive");
+	return 0;
+}
+
 /* ---- what is asked ---- */
 
 /* Of the same address, or of the loopback: of this host, if it is any more. */
@@ -390,9 +539,13 @@ static int meet_nobody(const struct ckpt_fd *fd, struct inet_record *record,
 
 int inet_meet(const struct ckpt_fd *fd, struct inet_record *record)
 {
+	struct ckpt_remote remote;
 	struct end other;
-	int ret = diag_ask(&record->peer_name, &record->name, &other);
+	int ret;
 
+	if (find_remote(record, &remote))
+		return meet_remote(fd, record, &remote);
+	ret = diag_ask(&record->peer_name, &record->name, &other);
 	if (is_near(record))
 		record->flags |= INET_PEER_HERE;
 	if (ret == -ENOENT) /* of another host, or it has gone */

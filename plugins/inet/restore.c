@@ -66,7 +66,7 @@ static void bind_again(struct ckpt_restore *r, const struct inet_view *view,
 {
 	const struct inet_record *record = view->record;
 	struct inet_name name = record->name;
-	char text[INET_TEXT];
+	char text[INET_TEXT], now[INET_TEXT];
 	int error;
 
 	if (!inet_port_of(&name) && inet_is_any(&name))
@@ -76,7 +76,10 @@ static void bind_again(struct ckpt_restore *r, const struct inet_view *view,
 	if (bind(fd, inet_address(&name), name.length) == 0)
 		return;
 	error = errno;
-	inet_set_port(&name, 0);
+	if (error == EADDRNOTAVAIL)
+		name = inet_any(record->domain, inet_port_of(&name));
+	else
+		inet_set_port(&name, 0);
 	if (bind(fd, inet_address(&name), name.length) < 0) {
 		ckpt_report(r, "%s: cannot have the address %s again: %s",
 			    view->object->label,
@@ -85,10 +88,10 @@ static void bind_again(struct ckpt_restore *r, const struct inet_view *view,
 		return;
 	}
 	name = inet_own(fd);
-	ckpt_report(r, "%s: cannot have the address %s again: %s; it has port "
-		       "%u now", view->object->label,
+	ckpt_report(r, "%s: cannot have the address %s again: %s; it has %s "
+		       "now", view->object->label,
 		    inet_text(&record->name, text, sizeof(text)),
-		    strerror(error), ntohs(inet_port_of(&name)));
+		    strerror(error), inet_text(&name, now, sizeof(now)));
 }
 
 int inet_single(struct ckpt_restore *r, const struct inet_view *view)
@@ -161,8 +164,12 @@ static void inet_bonds(const struct ckpt_object *object,
 	ckpt_bond(bonds, object->ino);
 	if (view.record->peer_ino)
 		ckpt_bond(bonds, view.record->peer_ino);
+	/* With another group, once for all; so must be its listener. */
+	if ((view.record->flags & INET_PAIRED) || view.record->waiting)
+		ckpt_bond_commons(bonds);
 	bond_port(bonds, view.record, &view.record->name);
-	if (view.record->flags & (INET_WAITS | INET_CONNECTING))
+	if ((view.record->flags & (INET_WAITS | INET_CONNECTING)) &&
+	    !(view.record->flags & INET_PAIRED))
 		bond_port(bonds, view.record, &view.record->peer_name);
 	if (view.record->type == SOCK_STREAM)
 		return;
@@ -200,6 +207,7 @@ const struct ckpt_restorer inet_restorer = {
 	.kind = INET_KIND,
 	.name = "inet",
 	.bonds = inet_bonds,
+	.meet = inet_meet_all,
 	.open = inet_open,
 	.connect = inet_connect,
 	.show = inet_show,

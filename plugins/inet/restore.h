@@ -40,6 +40,7 @@ int inet_is_same(const struct inet_name *a, const struct inet_name *b);
 /* As a socket of that family has to call it. */
 struct inet_name inet_in_family(const struct inet_name *name, int family);
 struct inet_name inet_loopback(int family);
+struct inet_name inet_any(int family, uint16_t port);
 struct inet_name inet_own(int fd);  /* getsockname() */
 struct inet_name inet_peer(int fd); /* getpeername() */
 
@@ -54,6 +55,32 @@ int inet_single(struct ckpt_restore *r, const struct inet_view *view);
 int inet_open_stream(struct ckpt_restore *r, const struct inet_view *view);
 int inet_connect_stream(struct ckpt_restore *r, const struct inet_view *view,
 			int fd);
+
+int64_t inet_now_ms(void);
+/* One that listens at that name, or NULL; it is made if need be. */
+const struct ckpt_object *inet_listener_of(struct ckpt_restore *r,
+					   const struct inet_name *to);
+int inet_listener_fd(struct ckpt_restore *r, const struct ckpt_object *o);
+int inet_new(const struct inet_record *record);
+int inet_bind(int fd, const struct inet_name *name);
+/* Answered by the time it returns 0. */
+int inet_call(int fd, const struct inet_name *to);
+/* From the old name. */
+int inet_call_from(const struct inet_record *record,
+		   const struct inet_name *to, int patient);
+/* In the receive queue, until all options are set. */
+void inet_make_room(int fd, size_t length);
+void inet_close_halves(const struct inet_record *record, int fd);
+/* The report that the names are other ones, if so. */
+void inet_tell_names(struct ckpt_restore *r, const struct inet_view *view,
+		     int fd, int error);
+/* Who waits to be accepted there calls; from other groups `remote` will. */
+void inet_call_all(struct ckpt_restore *r, const struct inet_view *view,
+		   int listening, size_t remote);
+
+/* remote.c: ends whose other end is in another host group. */
+int inet_meet_all(struct ckpt_restore *r);
+extern int inet_is_meeting; /* nobody calls to wait, until that is over */
 
 /* datagram.c */
 int inet_fill_datagrams(struct ckpt_restore *r, const struct inet_view *view,

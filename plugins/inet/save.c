@@ -160,7 +160,8 @@ static void inet_state(int fd, struct inet_record *record)
 	__builtin_memset(&info, 0, sizeof(info));
 	sockopt_get(fd, PROTOCOL_TCP, TCP_INFO, &info, sizeof(info));
 	record->state = info.tcpi_state;
-	record->flags &= INET_PEER_HERE | INET_WAITS | INET_STRANGE;
+	record->flags &= INET_PEER_HERE | INET_WAITS | INET_STRANGE |
+			 INET_PAIRED | INET_PEER_CLOSED;
 	if (sockopt_int(fd, SOCKOPT_SOCKET, SOCKOPT_ACCEPTCONN) == 1) {
 		record->flags |= INET_LISTENS;
 		record->backlog = info.tcpi_sacked;

@@ -14,6 +14,7 @@
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <poll.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
@@ -34,7 +35,7 @@
  * not be waited for. */
 enum nearness { NEAR_NOW, NEAR_SAME, NEAR_ADDRESS, NEAR_ANY, NEAR_END };
 
-static int64_t now_ms(void)
+int64_t inet_now_ms(void)
 {
 	struct timespec now;
 
@@ -45,7 +46,7 @@ static int64_t now_ms(void)
 static int await(int fd, short events, int64_t deadline)
 {
 	struct pollfd asked = {fd, events, 0};
-	int64_t left = deadline - now_ms();
+	int64_t left = deadline - inet_now_ms();
 
 	return left > 0 && poll(&asked, 1, (int)left) > 0 ? 0 : -ETIMEDOUT;
 }
@@ -80,7 +81,7 @@ static const struct ckpt_object *peer_of(struct ckpt_restore *r,
 	const struct ckpt_object *peer = inet_by_ino(r, record->peer_ino);
 	struct inet_view other;
 
-	if (!peer || (record->flags & INET_STRANGE) ||
+	if (!peer || (record->flags & INET_PAIRED) || (record->flags & INET_STRANGE) ||
 	    inet_view(peer, &other) < 0 ||
 	    (other.record->flags & INET_STRANGE))
 		return NULL;
@@ -127,8 +128,8 @@ static void find_listeners(struct ckpt_restore *r)
 }
 
 /* One that has its own address rather than any. */
-static const struct ckpt_object *find_listener(struct ckpt_restore *r,
-					       const struct inet_name *to)
+const struct ckpt_object *inet_listener_of(struct ckpt_restore *r,
+					   const struct inet_name *to)
 {
 	const struct ckpt_object *best = NULL;
 	struct inet_view view;
@@ -155,9 +156,25 @@ static struct inet_name without_port(const struct inet_name *name)
 	return new;
 }
 
-static int bind_name(int fd, const struct inet_name *name)
+int inet_bind(int fd, const struct inet_name *name)
 {
 	return bind(fd, inet_address(name), name->length) < 0 ? -errno : 0;
+}
+
+/* Out of others it is not chosen, whatever the range that a socket is given. */
+static int is_choosable(uint32_t port)
+{
+	static uint32_t low, high;
+	FILE *f;
+
+	if (!high) {
+		f = fopen("/proc/sys/net/ipv4/ip_local_port_range", "re");
+		if (!f || fscanf(f, "%u %u", &low, &high) != 2)
+			high = 1;
+		if (f)
+			fclose(f);
+	}
+	return port >= low && port <= high;
 }
 
 /* A connection that has ended keeps its port from bind() for a minute; not from
@@ -169,12 +186,14 @@ static int choose_only(int fd, const struct inet_name *name)
 	uint32_t port = ntohs(inet_port_of(name));
 	const int on = 1;
 
+	if (!is_choosable(port))
+		return -EAGAIN;
 	port |= port << 16;
 	if (setsockopt(fd, IPPROTO_IP, IP_LOCAL_PORT_RANGE, &port,
 		       sizeof(port)) < 0)
 		return -EAGAIN;
 	setsockopt(fd, IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT, &on, sizeof(on));
-	return bind_name(fd, &address);
+	return inet_bind(fd, &address);
 }
 
 static int bind_near(int fd, const struct inet_record *record,
@@ -186,10 +205,10 @@ static int bind_near(int fd, const struct inet_record *record,
 		return 0;
 	if (near == NEAR_ADDRESS)
 		name = without_port(&name);
-	return bind_name(fd, &name);
+	return inet_bind(fd, &name);
 }
 
-static int new_socket(const struct inet_record *record)
+int inet_new(const struct inet_record *record)
 {
 	int fd = socket(record->domain, record->type | SOCK_CLOEXEC,
 			record->protocol);
@@ -201,7 +220,7 @@ static int new_socket(const struct inet_record *record)
 }
 
 /* A call that is answered by the time it returns 0. */
-static int call(int fd, const struct inet_name *to)
+int inet_call(int fd, const struct inet_name *to)
 {
 	int flags = fcntl(fd, F_GETFL), ret;
 	struct inet_name name =
@@ -211,7 +230,7 @@ static int call(int fd, const struct inet_name *to)
 	ret = connect(fd, inet_address(&name), name.length);
 	ret = ret < 0 ? -errno : 0;
 	if (ret == -EINPROGRESS) {
-		ret = await(fd, POLLOUT, now_ms() + PATIENCE_MS);
+		ret = await(fd, POLLOUT, inet_now_ms() + PATIENCE_MS);
 		if (ret == 0)
 			ret = -get_int(fd, SOL_SOCKET, SO_ERROR);
 	}
@@ -231,33 +250,33 @@ static int is_soon_free(const struct inet_name *name)
 	if (!inet_is_same(&own, &four) && !inet_is_same(&own, &six))
 		return 0;
 	if (!until)
-		until = now_ms() + PATIENCE_MS;
-	return now_ms() < until && poll(NULL, 0, 20) == 0;
+		until = inet_now_ms() + PATIENCE_MS;
+	return inet_now_ms() < until && poll(NULL, 0, 20) == 0;
 }
 
 /* A caller that has its old name. */
-static int call_from(const struct inet_record *record,
-		     const struct inet_name *to, int patient)
+int inet_call_from(const struct inet_record *record,
+		   const struct inet_name *to, int patient)
 {
 	int fd, ret;
 
 	for (;;) {
-		fd = new_socket(record);
+		fd = inet_new(record);
 		if (fd < 0)
 			return fd;
 		ret = choose_only(fd, &record->name);
 		if (ret == 0)
-			ret = call(fd, to);
+			ret = inet_call(fd, to);
 		if (ret == 0)
 			return fd;
 		close(fd);
 		/* It has been bound before, or is no port to be chosen. */
-		fd = new_socket(record);
+		fd = inet_new(record);
 		if (fd < 0)
 			return fd;
-		ret = bind_name(fd, &record->name);
+		ret = inet_bind(fd, &record->name);
 		if (ret == 0)
-			ret = call(fd, to);
+			ret = inet_call(fd, to);
 		if (ret == 0)
 			return fd;
 		close(fd);
@@ -273,13 +292,13 @@ static int call_near(const struct inet_record *record, enum nearness near,
 	int fd, ret;
 
 	if (near <= NEAR_SAME && record->name.length)
-		return call_from(record, to, near == NEAR_SAME);
-	fd = new_socket(record);
+		return inet_call_from(record, to, near == NEAR_SAME);
+	fd = inet_new(record);
 	if (fd < 0)
 		return fd;
 	ret = bind_near(fd, record, near);
 	if (ret == 0)
-		ret = call(fd, to);
+		ret = inet_call(fd, to);
 	if (ret == 0)
 		return fd;
 	close(fd);
@@ -289,7 +308,7 @@ static int call_near(const struct inet_record *record, enum nearness near,
 /* Anybody may call there; ours is the one of that name. */
 static int accept_from(int listening, const struct inet_name *caller)
 {
-	int64_t deadline = now_ms() + PATIENCE_MS;
+	int64_t deadline = inet_now_ms() + PATIENCE_MS;
 
 	while (await(listening, POLLIN, deadline) == 0) {
 		int fd = accept4(listening, NULL, NULL, SOCK_CLOEXEC);
@@ -353,13 +372,13 @@ static struct inet_name place_of(int listening, const struct inet_name *name,
 
 static int listen_near(const struct inet_record *record, enum nearness near)
 {
-	int fd = new_socket(record), ret;
+	int fd = inet_new(record), ret;
 	struct inet_name name = inet_loopback(record->domain);
 
 	if (fd < 0)
 		return fd;
 	if (near == NEAR_ANY || !record->name.length)
-		ret = bind_name(fd, &name);
+		ret = inet_bind(fd, &name);
 	else
 		ret = bind_near(fd, record, near);
 	if (ret == 0 && listen(fd, 8) < 0)
@@ -432,7 +451,7 @@ static int waiting(int fd)
 
 /* SO_RCVLOWAT makes room for what it asks; a look at the queue tells the other
  * end. */
-static void make_room(int fd, size_t length)
+void inet_make_room(int fd, size_t length)
 {
 	char byte;
 
@@ -445,7 +464,7 @@ static void make_room(int fd, size_t length)
 static int put(int from, int to, const unsigned char *data, size_t length,
 	       int flags)
 {
-	int64_t deadline = now_ms() + PATIENCE_MS;
+	int64_t deadline = inet_now_ms() + PATIENCE_MS;
 	size_t room = 2 * (size_t)waiting(to) + 2 * length + ROOM;
 
 	while (length) {
@@ -455,15 +474,15 @@ static int put(int from, int to, const unsigned char *data, size_t length,
 		if (sent > 0) {
 			data += sent;
 			length -= (size_t)sent;
-			deadline = now_ms() + PATIENCE_MS;
+			deadline = inet_now_ms() + PATIENCE_MS;
 			continue;
 		}
 		if (errno != EAGAIN && errno != EINTR)
 			return -errno;
-		make_room(to, room);
+		inet_make_room(to, room);
 		room *= 2;
-		if (await(from, POLLOUT, now_ms() + 50) < 0 &&
-		    now_ms() > deadline)
+		if (await(from, POLLOUT, inet_now_ms() + 50) < 0 &&
+		    inet_now_ms() > deadline)
 			return -ETIMEDOUT;
 	}
 	return 0;
@@ -472,15 +491,15 @@ static int put(int from, int to, const unsigned char *data, size_t length,
 /* What does not come has no room there; the kernel keeps it at the sender. */
 static void await_arrival(int to, size_t length)
 {
-	int64_t deadline = now_ms() + 1000;
+	int64_t deadline = inet_now_ms() + 1000;
 	struct pollfd arrived = {to, POLLIN, 0};
 	int before = -1;
 
-	while ((size_t)waiting(to) < length && now_ms() < deadline) {
+	while ((size_t)waiting(to) < length && inet_now_ms() < deadline) {
 		if (waiting(to) != before)
-			deadline = now_ms() + 1000;
+			deadline = inet_now_ms() + 1000;
 		else
-			make_room(to, 2 * length + ROOM);
+			inet_make_room(to, 2 * length + ROOM);
 		before = waiting(to);
 		set_int(to, SOL_SOCKET, SO_RCVLOWAT, (int)length);
 		poll(&arrived, 1, 5);
@@ -504,7 +523,7 @@ static int fill(const struct inet_view *queue, int from, int to)
 	set_int(from, IPPROTO_TCP, TCP_CORK, 0);
 	set_int(from, IPPROTO_TCP, TCP_NODELAY, 1);
 	set_int(to, SOL_SOCKET, SO_OOBINLINE, 1); /* all bytes are counted */
-	make_room(to, 2 * length + ROOM);
+	inet_make_room(to, 2 * length + ROOM);
 	if (mark < length) {
 		ret = put(from, to, data, mark, 0);
 		if (ret == 0)
@@ -525,7 +544,7 @@ static int fill(const struct inet_view *queue, int from, int to)
 	return ret;
 }
 
-static void close_halves(const struct inet_record *record, int fd)
+void inet_close_halves(const struct inet_record *record, int fd)
 {
 	if (record->flags & INET_OVER) {
 		shutdown(fd, SHUT_RDWR);
@@ -555,7 +574,7 @@ static int alone(struct ckpt_restore *r, const struct inet_view *view)
 	close(ends.passive);
 	over.fd = ends.active;
 	poll(&over, 1, PATIENCE_MS);
-	close_halves(view->record, ends.active);
+	inet_close_halves(view->record, ends.active);
 	return ends.active;
 }
 
@@ -587,8 +606,8 @@ static int lost(struct ckpt_restore *r, const struct inet_view *view)
 
 /* ---- connections ---- */
 
-static void tell_names(struct ckpt_restore *r, const struct inet_view *view,
-		       int fd, int error)
+void inet_tell_names(struct ckpt_restore *r, const struct inet_view *view,
+		     int fd, int error)
 {
 	struct inet_name own = inet_own(fd), peer = inet_peer(fd);
 	char a[INET_TEXT], b[INET_TEXT], c[INET_TEXT], d[INET_TEXT];
@@ -628,7 +647,7 @@ static int join_ends(struct ckpt_restore *r, const struct inet_view *mine,
 		return ret;
 	fd = was_called ? ends.passive : ends.active;
 	peer = was_called ? ends.active : ends.passive;
-	tell_names(r, mine, fd, ends.error);
+	inet_tell_names(r, mine, fd, ends.error);
 	ret = ckpt_adopt(r, other->object->id, peer);
 	if (ret == 0)
 		return fd;
@@ -667,7 +686,8 @@ static size_t find_callers(struct ckpt_restore *r,
 	while ((o = ckpt_object_by_inode(r, INET_KIND, 0, o))) {
 		if (inet_view(o, &view) < 0 ||
 		    !(view.record->flags & INET_WAITS) ||
-		    find_listener(r, &view.record->peer_name) != listener)
+		    (view.record->flags & INET_PAIRED) ||
+		    inet_listener_of(r, &view.record->peer_name) != listener)
 			continue;
 		if (count == room) {
 			struct caller *more;
@@ -687,7 +707,8 @@ static size_t find_callers(struct ckpt_restore *r,
 
 /* Who waits to be accepted calls again, in the old order. */
 static void call_all(struct ckpt_restore *r, const struct inet_view *view,
-		     int listening, const struct caller *callers, size_t count)
+		     int listening, const struct caller *callers, size_t count,
+		     size_t remote)
 {
 	struct inet_view caller;
 	size_t i;
@@ -707,13 +728,13 @@ static void call_all(struct ckpt_restore *r, const struct inet_view *view,
 		}
 		if (fd < 0)
 			continue; /* inet_open_stream() makes it, as lost */
-		tell_names(r, &caller, fd, 0);
+		inet_tell_names(r, &caller, fd, 0);
 		ckpt_adopt(r, o->id, fd);
 	}
-	if (view->record->waiting > count)
+	if (view->record->waiting > count + remote)
 		ckpt_report(r, "%s: %zu connections from outside that nobody "
 			       "had accepted yet are gone", view->object->label,
-			    view->record->waiting - count);
+			    view->record->waiting - count - remote);
 }
 
 /* All that were accepted there; for those who call now must stay. */
@@ -728,7 +749,7 @@ static void accept_all(struct ckpt_restore *r, const struct inet_view *listener,
 		if (inet_view(o, &mine) < 0 ||
 		    !(mine.record->flags & INET_STREAM) ||
 		    ckpt_object_fd(r, o->id) >= 0 ||
-		    find_listener(r, &mine.record->name) != listener->object)
+		    inet_listener_of(r, &mine.record->name) != listener->object)
 			continue;
 		peer = peer_of(r, mine.record);
 		if (!peer || peer->id == o->id ||
@@ -739,6 +760,16 @@ static void accept_all(struct ckpt_restore *r, const struct inet_view *listener,
 		if (fd >= 0)
 			ckpt_adopt(r, o->id, fd);
 	}
+}
+
+void inet_call_all(struct ckpt_restore *r, const struct inet_view *view,
+		   int listening, size_t remote)
+{
+	struct caller *callers;
+	size_t count = find_callers(r, view->object, &callers);
+
+	call_all(r, view, listening, callers, count, remote);
+	free(callers);
 }
 
 static int open_listener(struct ckpt_restore *r, const struct inet_view *view)
@@ -754,15 +785,16 @@ static int open_listener(struct ckpt_restore *r, const struct inet_view *view)
 	if (listen(fd, SOMAXCONN) < 0)
 		ckpt_report(r, "%s: cannot listen again: %m",
 			    view->object->label);
-	else if (count)
+	else if (count || inet_is_meeting)
 		accept_all(r, view, fd);
-	call_all(r, view, fd, callers, count);
+	if (!inet_is_meeting)
+		call_all(r, view, fd, callers, count, 0);
 	free(callers);
 	return fd;
 }
 
 /* Makes it if need be, and then who waits there. */
-static int listener_fd(struct ckpt_restore *r, const struct ckpt_object *o)
+int inet_listener_fd(struct ckpt_restore *r, const struct ckpt_object *o)
 {
 	struct inet_view view;
 	int fd = ckpt_object_fd(r, o->id), ret;
@@ -790,13 +822,13 @@ static int joined(struct ckpt_restore *r, const struct inet_view *mine,
 
 	if (ret < 0)
 		return ret;
-	listener = find_listener(r, &mine->record->name);
+	listener = inet_listener_of(r, &mine->record->name);
 	if (!listener) {
-		listener = find_listener(r, &other.record->name);
+		listener = inet_listener_of(r, &other.record->name);
 		was_called = !listener;
 	}
 	if (listener)
-		listening = listener_fd(r, listener);
+		listening = inet_listener_fd(r, listener);
 	if (ckpt_object_fd(r, mine->object->id) >= 0)
 		return -EALREADY;
 	return join_ends(r, mine, &other, listening, was_called);
@@ -805,11 +837,11 @@ static int joined(struct ckpt_restore *r, const struct inet_view *mine,
 /* One that has called itself. */
 static int joined_itself(const struct inet_view *view)
 {
-	int fd = new_socket(view->record);
-	int ret = fd < 0 ? fd : bind_name(fd, &view->record->name);
+	int fd = inet_new(view->record);
+	int ret = fd < 0 ? fd : inet_bind(fd, &view->record->name);
 
 	if (ret == 0)
-		ret = call(fd, &view->record->name);
+		ret = inet_call(fd, &view->record->name);
 	if (ret == 0 || fd < 0)
 		return fd;
 	close(fd);
@@ -834,14 +866,15 @@ int inet_open_stream(struct ckpt_restore *r, const struct inet_view *view)
 		return fd;
 	if (!peer && record->standard >= 0)
 		return ckpt_standard_stream(r, record->standard);
-	listener = record->flags & INET_WAITS ?
-			   find_listener(r, &record->peer_name) : NULL;
-	if (listener && listener_fd(r, listener) >= 0 &&
+	listener = (record->flags & (INET_WAITS | INET_PAIRED)) == INET_WAITS ?
+			   inet_listener_of(r, &record->peer_name) : NULL;
+	if (listener && inet_listener_fd(r, listener) >= 0 &&
 	    ckpt_object_fd(r, view->object->id) >= 0)
 		return -EALREADY;
 	if ((record->flags & INET_OVER) ||
 	    ((record->flags & INET_GOT_END) && !record->peer_ino &&
-	     (record->flags & INET_PEER_HERE)))
+	     (record->flags &
+	      (INET_PEER_HERE | INET_PEER_CLOSED | INET_PAIRED))))
 		fd = alone(r, view);
 	return fd >= 0 ? fd : lost(r, view);
 }
@@ -859,7 +892,7 @@ static void call_again(struct ckpt_restore *r, const struct inet_view *view,
 	if (view->record->flags & INET_UNANSWERED) {
 		/* A name at which nobody listens. */
 		deaf = socket(view->record->domain, SOCK_STREAM, 0);
-		if (deaf < 0 || bind_name(deaf, &nobody) < 0)
+		if (deaf < 0 || inet_bind(deaf, &nobody) < 0)
 			goto out;
 		nobody = inet_own(deaf);
 		to = &nobody;
@@ -893,8 +926,8 @@ static int connect_joined(struct ckpt_restore *r, const struct inet_view *view,
 	/* The second of the two closes halves, when both are full. */
 	if (peer->id <= view->object->id) {
 		if (inet_view(peer, &queue) == 0 && peer->id != view->object->id)
-			close_halves(queue.record, other);
-		close_halves(view->record, fd);
+			inet_close_halves(queue.record, other);
+		inet_close_halves(view->record, fd);
 	}
 	return 0;
 }
@@ -911,7 +944,7 @@ int inet_connect_stream(struct ckpt_restore *r, const struct inet_view *view,
 	if (record->flags & INET_LISTENS)
 		listen(fd, (int)record->backlog);
 	else if (record->flags & INET_WAITS)
-		close_halves(record, fd);
+		inet_close_halves(record, fd);
 	else if (record->flags & (INET_CONNECTING | INET_UNANSWERED))
 		call_again(r, view, fd);
 	else if (peer)

@@ -102,8 +102,9 @@ void checkpoint_deadline(uint32_t ms)
 
 /* ---- the phases ---- */
 
-static void capture_begin(void)
+static void capture_begin(const json_t *body)
 {
+	remotes_take(json_object_get(body, "remotes"));
 	checkpoint_deadline(now.capture_ms);
 	part_tell_all(SERVICE_CAPTURE, PART_CAPTURING);
 }
@@ -239,6 +240,18 @@ static void commit_begin(const json_t *body)
 
 /* ---- is the phase done? ---- */
 
+static void stop_done(void)
+{
+	json_t *figures;
+
+	now.phase_done = 1;
+	figures = figures_stop();
+	if (now.state == RUNNING)
+		figures_done("stop", figures);
+	else
+		json_decref(figures);
+}
+
 void checkpoint_advance(void)
 {
 	if (now.state == ENDING)
@@ -252,8 +265,7 @@ void checkpoint_advance(void)
 			return; /* the tick goes on */
 		loop_timer_stop(&now.tick);
 		loop_timer_stop(&now.deadline);
-		now.phase_done = 1;
-		figures_done("stop", figures_stop());
+		stop_done();
 		break;
 	case PHASE_CAPTURE:
 		if (!part_all(PART_CAPTURED) || now.copying > 0)
@@ -332,7 +344,7 @@ void checkpoint_phase(enum wire_phase phase, const json_t *body)
 		stop_begin();
 		break;
 	case PHASE_CAPTURE:
-		capture_begin();
+		capture_begin(body);
 		break;
 	case PHASE_SNAPSHOT:
 		snapshot_begin();

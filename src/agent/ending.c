@@ -39,6 +39,7 @@ void ending_finish(void)
 	stop_request_clear();
 	part_free_all();
 	files_free();
+	remotes_free();
 	generation_close(&now.generation);
 	agent.registry->generation_dir[0] = 0;
 	json_decref(now.warnings);

@@ -118,8 +118,9 @@ json_t *figures_stop(void)
 		if ((json_int_t)p->park_ns > park_ns)
 			park_ns = (json_int_t)p->park_ns;
 	}
-	return json_pack("{s:I, s:I, s:I}", "processes", count, "threads",
-			 threads, "park_ns", park_ns);
+	return json_pack("{s:I, s:I, s:I, s:o}", "processes", count, "threads",
+			 threads, "park_ns", park_ns, "remotes",
+			 remotes_report());
 }
 
 json_t *figures_capture(void)

@@ -9,6 +9,7 @@
  *	writer.c	one image
  *	files.c		what goes into the store
  *	figures.c	what the coordinator hears
+ *	remotes.c	connections to other host groups
  *	tree.c		who is whose child, who shares which descriptor
  *	ending.c	failure and abort: everything is undone
  *
@@ -190,6 +191,12 @@ json_t *tree_report(void);
 /* ids.c: [{tids, uid, gid, groups, ...}], or NULL: nothing to tell. */
 json_t *ids_report(pid_t pid);
 json_t *tree_shared(void);
+
+/* remotes.c: for "remotes" of STOP and of CAPTURE, see HACKING.md. */
+json_t *remotes_report(void);
+void remotes_take(const json_t *answers);
+void remotes_free(void);
+
 json_t *figures_release(void);
 json_t *figures_write(void);
 

@@ -396,6 +396,48 @@ static void commit_rest(void)
 			send_commit(g, manifest_part(now.manifest, g, place));
 }
 
+/* Of each group's connections to others the other ends. */
+static struct match *match_remotes(void)
+{
+	struct match *match = match_new();
+	struct group *g;
+	int place = 0;
+
+	for (g = groups_first(); g; place += g->taking_part, g = g->next)
+		match_add(match, place,
+			  json_object_get(g->figures[PHASE_STOP], "remotes"));
+	return match;
+}
+
+static json_t *capture_body(const struct match *match, const struct group *g)
+{
+	const json_t *ends = json_object_get(g->figures[PHASE_STOP], "remotes");
+	json_t *answers = json_array(), *end;
+	struct match_answer a;
+	size_t i;
+
+	json_array_foreach (ends, i, end)
+		json_array_append_new(
+			answers, match_find(match, end, &a)
+					 ? json_pack("[I, i, i, O]", a.pair,
+						     a.side, a.group, a.says)
+					 : json_null());
+	return json_pack("{s:i, s:o}", "request", now.request, "remotes",
+			 answers);
+}
+
+static void capture_begin(void)
+{
+	struct match *match = match_remotes();
+	struct group *g;
+
+	for (g = groups_first(); g; g = g->next)
+		if (g->taking_part)
+			connection_send(g->connection, WIRE_CAPTURE,
+					capture_body(match, g));
+	match_free(match);
+}
+
 static void phase_begin(enum wire_phase phase)
 {
 	struct group *g;
@@ -412,6 +454,10 @@ static void phase_begin(enum wire_phase phase)
 	tell_progress();
 	if (phase == PHASE_COMMIT) {
 		commit_begin();
+		return;
+	}
+	if (phase == PHASE_CAPTURE) {
+		capture_begin();
 		return;
 	}
 	if (rounds[phase].message == WIRE_NONE)

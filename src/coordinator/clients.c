@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/random.h>
 
 #include "coordinator/coordinator.h"
 #include "util/log.h"
@@ -22,6 +23,7 @@
 #define RESTORE_SECONDS 120
 
 static struct client *clients;
+static char restart_nonce[33]; /* of the restart under way */
 
 /* ---- clients ---- */
 
@@ -101,6 +103,7 @@ void client_free(struct client *client)
 	*at = client->next;
 	forget_request(client);
 	forget_last(client);
+	json_decref(client->meets);
 	if (client->restoring)
 		restart_abandoned(client);
 	if (client->joining || client->restoring)
@@ -311,6 +314,17 @@ static int join_restore(struct client *client)
 	return 1;
 }
 
+static void make_nonce(void)
+{
+	unsigned char bytes[16];
+	size_t i;
+
+	if (getrandom(bytes, sizeof(bytes), 0) != (ssize_t)sizeof(bytes))
+		abort();
+	for (i = 0; i < sizeof(bytes); i++)
+		snprintf(restart_nonce + 2 * i, 3, "%02x", bytes[i]);
+}
+
 static void try_restore(struct client *client)
 {
 	const json_t *body = client->request;
@@ -331,6 +345,7 @@ static void try_restore(struct client *client)
 	snprintf(computation.restored_id, sizeof(computation.restored_id), "%s",
 		 wire_string(body, "computation", ""));
 	computation.restored_generation = wire_int(body, "generation", 0);
+	make_nonce();
 	interval_set(wire_int(body, "interval", settings.interval));
 	restore_with(client);
 }
@@ -362,6 +377,100 @@ void clients_restart_over(int ok, const char *text)
 			c->restoring = 0;
 			client_reply(c, ok, NULL, text);
 		}
+}
+
+/* ---- restarted groups meet ---- */
+
+/* The address it has called from. */
+static json_t *host_of(const struct client *client)
+{
+	const char *address = wire_address(client->connection->peer);
+	const char *colon = strrchr(address, ':');
+	size_t length = colon ? (size_t)(colon - address) : 0;
+
+	if (length > 1 && *address == '[') {
+		address++;
+		length -= 2;
+	}
+	return json_stringn(address, length);
+}
+
+static struct client *meeting(int group)
+{
+	struct client *c;
+
+	for (c = clients; c; c = c->next)
+		if (c->meets && c->group == group)
+			return c;
+	return NULL;
+}
+
+static json_t *meeting_answer(const struct match *match, const json_t *ends)
+{
+	json_t *answers = json_array(), *end;
+	struct match_answer a;
+	size_t i;
+
+	json_array_foreach(ends, i, end) {
+		struct client *other =
+			match_find(match, end, &a) ? meeting(a.group) : NULL;
+
+		json_array_append_new(
+			answers, other ? json_pack("[i, O, o]", a.wanted,
+						   a.says, host_of(other)) :
+					 json_pack("[i]", a.wanted));
+	}
+	return answers;
+}
+
+/* All have come. */
+static void meeting_hold(void)
+{
+	struct match *match = match_new();
+	struct client *c;
+
+	for (c = clients; c; c = c->next)
+		if (c->meets)
+			match_add(match, c->group,
+				  json_object_get(c->meets, "ends"));
+	for (c = clients; c; c = c->next)
+		if (c->meets)
+			match_want(match, json_object_get(c->meets, "ends"));
+	for (c = clients; c; c = c->next)
+		if (c->meets)
+			connection_send(
+				c->connection, WIRE_MET,
+				json_pack("{s:s, s:o}", "nonce", restart_nonce,
+					  "ends",
+					  meeting_answer(
+						  match,
+						  json_object_get(c->meets,
+								  "ends"))));
+	for (c = clients; c; c = c->next) {
+		json_decref(c->meets);
+		c->meets = NULL;
+	}
+	match_free(match);
+}
+
+void client_meet(struct connection *connection, json_t *body)
+{
+	struct client *client = client_of(connection), *c;
+	int group = wire_int(body, "group", -1), count = 0;
+
+	if (!computation.restoring || client->meets || group < 0 ||
+	    group >= computation.restoring ||
+	    strcmp(computation.id, wire_string(body, "computation", "")) ||
+	    !json_is_array(json_object_get(body, "ends")) || meeting(group)) {
+		connection_drop(connection, "malformed MEET");
+		return;
+	}
+	client->group = group;
+	client->meets = json_incref(body);
+	for (c = clients; c; c = c->next)
+		count += c->meets != NULL;
+	if (count == computation.restoring)
+		meeting_hold();
 }
 
 /* ---- status and list ---- */

@@ -11,6 +11,7 @@
  *	checkpoint.c	the phases
  *	generation.c	the folders of generations
  *	manifest.c	what a restart has to know of one
+ *	match.c		which ends of connections belong together
  *	status.c	the answers to -s and -l
  *	console.c	the line on the terminal
  *
@@ -188,6 +189,7 @@ struct client {
 	int restoring;	  /* restart: from RESTORE until all are back */
 	int group;	  /* ... which of them, -1: it only leads */
 	char host[256];
+	json_t *meets;	  /* MEET: what it said, until all have */
 };
 
 struct client *console_client(void);
@@ -268,6 +270,25 @@ json_t *manifest_make(const struct checkpoint_figures *figures,
 /* What one group needs of it, should its directory be its own. */
 json_t *manifest_part(const json_t *manifest, const struct group *group,
 		      int place);
+
+/* ---- match.c ---- */
+
+struct match;
+struct match_answer {
+	int wanted; /* so many have asked for it */
+	json_int_t pair; /* the same for both ends */
+	int side;	 /* which of the two: 0, 1 */
+	int group;	 /* the other one's */
+	json_t *says;	 /* borrowed */
+};
+struct match *match_new(void);
+void match_free(struct match *match);
+/* First the ends of all groups; then all of them again. */
+void match_add(struct match *match, int group, const json_t *ends);
+void match_want(struct match *match, const json_t *ends);
+/* 1; 0: there is none of the name it asks for. */
+int match_find(const struct match *match, const json_t *end,
+	       struct match_answer *answer);
 
 /* ---- status.c ---- */
 json_t *status_data(void);

@@ -161,6 +161,29 @@ void ckpt_bond_terminal(struct ckpt_bonds *bonds, int session)
 	abort();
 }
 
+int ckpt_meet(struct ckpt_restore *r, struct ckpt_meeting *ends, size_t count)
+{
+	(void)r;
+	(void)ends;
+	(void)count;
+	abort();
+}
+
+void ckpt_proof(struct ckpt_restore *r, const char *what,
+		unsigned char proof[32])
+{
+	(void)r;
+	(void)what;
+	(void)proof;
+	abort();
+}
+
+int ckpt_group(struct ckpt_restore *r)
+{
+	(void)r;
+	abort();
+}
+
 int ckpt_foreground(struct ckpt_restore *r)
 {
 	(void)r;

@@ -452,7 +452,7 @@ static struct ckpt_restore restore;
 
 void commons_make(struct job *job)
 {
-	if (job->commons.object_count)
+	if (job->commons.object_count || job->groups > 1)
 		descriptors_share(&restore, job);
 }
 

@@ -579,6 +579,8 @@ void descriptors_share(struct ckpt_restore *r, struct job *job)
 
 	begin(r, job, &job->commons);
 	move_streams(r);
+	if (job->groups > 1)
+		meeting_hold(r);
 	open_all(r);
 	connect_all(r);
 	for (i = 0; i < 3; i++)

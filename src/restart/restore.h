@@ -46,6 +46,9 @@ int descriptors_lift(struct ckpt_restore *r, int fd);
 void descriptors_close_others(const struct ckpt_restore *r, const int32_t *keep,
 			      size_t count);
 
+/* meeting.c: in init, what has a part in another host group. By fail(). */
+void meeting_hold(struct ckpt_restore *r);
+
 /* plan.c: into the old memory. */
 _Noreturn void plan_run(struct ckpt_restore *r, const char *group_dir,
 			int caps_keep);

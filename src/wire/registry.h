@@ -17,9 +17,11 @@
 #include <stdint.h>
 
 #define REGISTRY_MAGIC 0x52504b43u /* "CKPR" */
-#define REGISTRY_VERSION 3
+#define REGISTRY_VERSION 4
 #define REGISTRY_SLOTS 32768u
 #define REGISTRY_CLAIMS 16384u
+#define REGISTRY_REMOTES 65536u
+#define REGISTRY_REMOTES_MOST 40000u /* of those in use */
 #define REGISTRY_HEADER 4096u
 
 /* si_code and si_signo of a poke: rt_sigqueueinfo(pid, 33). Only this code is
@@ -82,6 +84,44 @@ struct registry_claim {
 };
 _Static_assert(sizeof(struct registry_claim) == 64, "a claim");
 
+/*
+ * An end of a TCP connection whose other end is in another host group of the
+ * computation, or was: the agents have asked each other. Found by its names,
+ * from registry_remote_place() on, up to one of another request. The agent
+ * writes, before CAPTURE.
+ */
+struct registry_remote {
+	uint32_t request;
+	uint16_t own_port, other_port; /* as the network has them */
+	unsigned char own[16], other[16]; /* IPv4: behind ::ffff: */
+	uint64_t expected; /* bytes (the end counts as one) that it will have
+			    * received when nothing is on its way any more */
+	uint64_t pair;	   /* the same for both ends, or the listener's inode */
+	uint32_t side;	   /* of the two; or the listener's host group */
+	uint16_t how;	   /* enum registry_remote_how */
+	uint16_t unsure;   /* it may be one byte less */
+};
+_Static_assert(sizeof(struct registry_remote) == 64, "a remote end");
+
+enum registry_remote_how {
+	REMOTE_HELD = 1,   /* a process has the other end */
+	REMOTE_WAITS = 2,  /* nobody has accepted it there */
+	REMOTE_CLOSED = 3, /* who had it has closed it */
+};
+
+static inline uint32_t registry_remote_place(const struct registry_remote *r)
+{
+	uint64_t h = (uint64_t)r->own_port << 16 | r->other_port;
+	int i;
+
+	for (i = 0; i < 16; i++) {
+		h = (h ^ r->own[i]) * 0x9e3779b97f4a7c15ull;
+		h = (h ^ h >> 29 ^ r->other[i]) * 0x9e3779b97f4a7c15ull;
+		h ^= h >> 32;
+	}
+	return (uint32_t)(h % REGISTRY_REMOTES);
+}
+
 enum registry_claim_state {
 	CLAIM_FILLING = 1,
 	CLAIM_HELD = 2,
@@ -97,7 +137,7 @@ struct registry_header {
 	/* For the next agent, when this one is killed: it goes on counting,
 	 * and sweeps what an unfinished checkpoint has left here. */
 	uint32_t last_request;
-	uint32_t pad;
+	uint32_t remotes; /* the request that has ends in other groups */
 	char generation_dir[1024]; /* absolute; empty: nothing under way */
 	int64_t since; /* when it was made: seconds, CLOCK_REALTIME */
 	/* Where members of other users find root's agent, who cannot enter its
@@ -140,8 +180,11 @@ static inline uint32_t registry_print(const struct registry_call *call,
 
 #define REGISTRY_CLAIMS_AT                                                     \
 	(REGISTRY_HEADER + REGISTRY_SLOTS * sizeof(struct registry_slot))
-#define REGISTRY_SIZE                                                          \
+#define REGISTRY_REMOTES_AT                                                    \
 	(REGISTRY_CLAIMS_AT + REGISTRY_CLAIMS * sizeof(struct registry_claim))
+#define REGISTRY_SIZE                                                          \
+	(REGISTRY_REMOTES_AT +                                                 \
+	 REGISTRY_REMOTES * sizeof(struct registry_remote))
 
 static inline struct registry_slot *registry_slots(struct registry_header *r)
 {
@@ -151,6 +194,20 @@ static inline struct registry_slot *registry_slots(struct registry_header *r)
 static inline struct registry_claim *registry_claims(struct registry_header *r)
 {
 	return (struct registry_claim *)((char *)r + REGISTRY_CLAIMS_AT);
+}
+
+static inline struct registry_remote *
+registry_remotes(struct registry_header *r)
+{
+	return (struct registry_remote *)((char *)r + REGISTRY_REMOTES_AT);
+}
+
+static inline int registry_remote_same(const struct registry_remote *a,
+				       const struct registry_remote *b)
+{
+	return a->own_port == b->own_port && a->other_port == b->other_port &&
+	       !__builtin_memcmp(a->own, b->own, 16) &&
+	       !__builtin_memcmp(a->other, b->other, 16);
 }
 
 #endif

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Who saves what several processes see: the first that asks. Nothing is lost
- * when in doubt two do it. See struct registry_claim.
+ * What the registry tells during a checkpoint. Who saves what several
+ * processes see: the first that asks. Nothing is lost when in doubt two do it.
+ * See struct registry_claim.
  */
 #include "preload/frozen/frozen.h"
 
@@ -110,4 +111,40 @@ int ckpt_was_member(int pid)
 int64_t ckpt_since(void)
 {
 	return preload.registry ? preload.registry->since : INT64_MAX;
+}
+
+int ckpt_remote(const unsigned char own[16], uint16_t own_port,
+		const unsigned char other[16], uint16_t other_port,
+		struct ckpt_remote *remote)
+{
+	struct registry_remote asked = {
+		.own_port = own_port,
+		.other_port = other_port,
+	};
+	const struct registry_remote *all, *r;
+	uint32_t at, n;
+
+	if (!preload.registry || !frozen.request ||
+	    preload.registry->remotes != frozen.request)
+		return 0;
+	__builtin_memcpy(asked.own, own, 16);
+	__builtin_memcpy(asked.other, other, 16);
+	all = registry_remotes(preload.registry);
+	at = registry_remote_place(&asked);
+	for (n = 0; n < REGISTRY_REMOTES; n++) {
+		r = &all[(at + n) % REGISTRY_REMOTES];
+		if (r->request != frozen.request)
+			return 0;
+		if (!registry_remote_same(r, &asked))
+			continue;
+		*remote = (struct ckpt_remote){
+			.expected = r->expected,
+			.unsure = r->unsure,
+			.pair = r->pair,
+			.side = r->side,
+			.how = r->how,
+		};
+		return 1;
+	}
+	return 0;
 }
