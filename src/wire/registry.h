@@ -17,7 +17,7 @@
 #include <stdint.h>
 
 #define REGISTRY_MAGIC 0x52504b43u /* "CKPR" */
-#define REGISTRY_VERSION 4
+#define REGISTRY_VERSION 5
 #define REGISTRY_SLOTS 32768u
 #define REGISTRY_CLAIMS 16384u
 #define REGISTRY_REMOTES 65536u
