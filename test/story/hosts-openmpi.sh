@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 # Open MPI over two hosts: the stock mpiexec starts its daemons there by ssh,
-# all of it becomes one computation, and checkpoints leave the job alone.
+# all of it becomes one computation. Checkpoints leave the job alone; it is
+# restarted on the same hosts, on swapped ones, and all on one.
 # run-as: root
 # unshare: --mount --net --pid --fork --kill-child
 # needs: ip sshd ssh ssh-keygen nsenter setpriv mpicc.openmpi mpiexec.openmpi
@@ -12,7 +13,14 @@ launch_on a mpiexec.openmpi --host a:2,b:2 "$STORY_DIR/halo" "$STORY_DIR/gate"
 await_output '^ready'
 expect_status host_groups 2
 checkpoint
-checkpoint
+checkpoint; kill_all
+restart_on a --hosts a,b; await_running
+checkpoint; kill_all
+say "swapped"
+restart_on b --map a=b --map b=a; await_running
+checkpoint; kill_all
+say "all on one"
+restart_on a --hosts a; await_running
 : >"$STORY_DIR/gate"
 expect_exit 0
 expect_file "$STORY_DIR/out" '^done.* ok$'

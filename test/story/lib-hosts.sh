@@ -2,7 +2,8 @@
 # SPDX-License-Identifier: MIT
 #
 # Hosts for stories, made of namespaces: each has its own network (joined by a
-# bridge), host name, pids, IPC, runtime folder and sshd; the file system is
+# bridge), host name, pids, IPC, shared memory, runtime folder and sshd; the rest
+# of the file system is
 # shared, as on a cluster. A story says
 #
 #	# run-as: root
@@ -99,6 +100,7 @@ host_start() { # name
 			hostname "$1"
 			ip link set lo up
 			mount -t tmpfs tmpfs /run && mkdir /run/story &&
+			mount -t tmpfs tmpfs /dev/shm &&
 			mount --bind "$2" /run/story && echo ready >"$3"
 			exec "$4" 100000 sleep infinity' _ \
 			"$name" "$STORY_DIR/run/$name" "$fifo" \
