@@ -1,7 +1,12 @@
 # SPDX-License-Identifier: MIT
 """A server and a client process with 200 connections; all of them talk all
 the time, in pieces of any size, until the gate file exists. Then both sides
-compare checksums of what went over each."""
+compare checksums of what went over each.
+
+    asyncio-echo.py GATE                both, here
+    asyncio-echo.py serve PORT          one of them
+    asyncio-echo.py call HOST PORT GATE
+"""
 import asyncio
 import os
 import random
@@ -38,8 +43,8 @@ async def server(pipe):
         await listening.serve_forever()
 
 
-async def talk(port, gate, state):
-    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+async def talk(host, port, gate, state):
+    reader, writer = await asyncio.open_connection(host, port)
     sent = got = 0
     state["open"] += 1
 
@@ -75,21 +80,35 @@ async def talk(port, gate, state):
     writer.close()
 
 
-async def client(port, gate):
+async def client(host, port, gate):
     state = {"open": 0, "ready": False, "rounds": 0}
-    await asyncio.gather(*[talk(port, gate, state) for _ in range(COUNT)])
+    await asyncio.gather(*[talk(host, port, gate, state)
+                           for _ in range(COUNT)])
     print("done %d connections, rounds: %s ok"
           % (COUNT, state["rounds"] > 0), flush=True)
 
 
+async def serve_there(port):
+    listening = await asyncio.start_server(serve, "0.0.0.0", port)
+    print("listening", flush=True)
+    async with listening:
+        await listening.serve_forever()
+
+
 def main():
+    if sys.argv[1] == "serve":
+        asyncio.run(serve_there(int(sys.argv[2])))
+        return
+    if sys.argv[1] == "call":
+        asyncio.run(client(sys.argv[2], int(sys.argv[3]), sys.argv[4]))
+        return
     there, here = os.pipe()
     child = os.fork()
     if child == 0:
         asyncio.run(server(here))
     port = int(os.read(there, 20))
     try:
-        asyncio.run(client(port, sys.argv[1]))
+        asyncio.run(client("127.0.0.1", port, sys.argv[1]))
     finally:
         os.kill(child, 9)
         os.waitpid(child, 0)

@@ -3,8 +3,7 @@
 #
 # Hosts for stories, made of namespaces: each has its own network (joined by a
 # bridge), host name, pids, IPC, shared memory, runtime folder and sshd; the rest
-# of the file system is
-# shared, as on a cluster. A story says
+# of the file system is shared, as on a cluster. A story says
 #
 #	# run-as: root
 #	# unshare: --mount --net --pid --fork --kill-child
