@@ -125,6 +125,7 @@ static int inet_connect(struct ckpt_restore *r,
 	struct inet_view view;
 	int ret = inet_view(object, &view);
 
+	inet_spare_close();
 	if (ret < 0)
 		return ret;
 	if (view.record->type == SOCK_STREAM)

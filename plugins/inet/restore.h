@@ -68,6 +68,8 @@ int inet_call(int fd, const struct inet_name *to);
 /* From the old name. */
 int inet_call_from(const struct inet_record *record,
 		   const struct inet_name *to, int patient);
+/* The last of those without a peer has been made. */
+void inet_spare_close(void);
 /* In the receive queue, until all options are set. */
 void inet_make_room(int fd, size_t length);
 void inet_close_halves(const struct inet_record *record, int fd);

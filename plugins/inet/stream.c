@@ -208,6 +208,17 @@ static int bind_near(int fd, const struct inet_record *record,
 	return inet_bind(fd, &name);
 }
 
+/* It is the call that takes a port then: of all that are not in use between
+ * these two, rather than by anybody. */
+static int bind_address(int fd, const struct inet_record *record)
+{
+	struct inet_name name = without_port(&record->name);
+	const int on = 1;
+
+	setsockopt(fd, IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT, &on, sizeof(on));
+	return inet_bind(fd, &name);
+}
+
 int inet_new(const struct inet_record *record)
 {
 	int fd = socket(record->domain, record->type | SOCK_CLOEXEC,
@@ -296,7 +307,10 @@ static int call_near(const struct inet_record *record, enum nearness near,
 	fd = inet_new(record);
 	if (fd < 0)
 		return fd;
-	ret = bind_near(fd, record, near);
+	if (near == NEAR_ADDRESS && record->name.length)
+		ret = bind_address(fd, record);
+	else
+		ret = bind_near(fd, record, near);
 	if (ret == 0)
 		ret = inet_call(fd, to);
 	if (ret == 0)
@@ -422,6 +436,34 @@ static int make_ends(const struct inet_record *active,
 
 /* ---- lost ones, and those whose other end is nobody's ---- */
 
+/* One listener for many of those, one after the other: the search for a free
+ * port takes the longer the more there are. */
+static struct {
+	int fd;
+	struct inet_record record;
+} spare = {.fd = -1};
+
+void inet_spare_close(void)
+{
+	if (spare.fd >= 0)
+		close(spare.fd);
+	spare.fd = -1;
+}
+
+static int spare_listener(const struct inet_record *passive)
+{
+	struct inet_name was = without_port(&spare.record.name);
+	struct inet_name name = without_port(&passive->name);
+
+	if (spare.fd >= 0 && spare.record.domain == passive->domain &&
+	    inet_is_same(&was, &name))
+		return spare.fd;
+	inet_spare_close();
+	spare.fd = listen_near(passive, NEAR_ADDRESS);
+	spare.record = *passive;
+	return spare.fd;
+}
+
 /* `other` is made for a moment, at the peer's name if that is free here. */
 static int make_pair(const struct inet_record *record, struct ends *ends)
 {
@@ -436,7 +478,10 @@ static int make_pair(const struct inet_record *record, struct ends *ends)
 	other.domain = record->domain;
 	ret = make_near(record, &other, -1, NEAR_NOW, ends);
 	for (near = NEAR_ADDRESS; ret < 0 && near < NEAR_END; near++)
-		ret = make_near(record, &other, -1, near, ends);
+		ret = make_near(record, &other,
+				near == NEAR_ADDRESS ? spare_listener(&other) :
+						       -1,
+				near, ends);
 	return ret;
 }
 
