@@ -19,6 +19,7 @@
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -440,12 +441,22 @@ static int make_ends(const struct inet_record *active,
  * port takes the longer the more there are. */
 static struct {
 	int fd;
+	ino_t ino;
 	struct inet_record record;
 } spare = {.fd = -1};
 
+/* Its number may have been given to one of the program's. */
+static int spare_stands(void)
+{
+	struct stat st;
+
+	return spare.fd >= 0 && fstat(spare.fd, &st) == 0 &&
+	       st.st_ino == spare.ino;
+}
+
 void inet_spare_close(void)
 {
-	if (spare.fd >= 0)
+	if (spare_stands())
 		close(spare.fd);
 	spare.fd = -1;
 }
@@ -455,11 +466,14 @@ static int spare_listener(const struct inet_record *passive)
 	struct inet_name was = without_port(&spare.record.name);
 	struct inet_name name = without_port(&passive->name);
 
-	if (spare.fd >= 0 && spare.record.domain == passive->domain &&
+	struct stat st;
+
+	if (spare_stands() && spare.record.domain == passive->domain &&
 	    inet_is_same(&was, &name))
 		return spare.fd;
 	inet_spare_close();
 	spare.fd = listen_near(passive, NEAR_ADDRESS);
+	spare.ino = spare.fd >= 0 && fstat(spare.fd, &st) == 0 ? st.st_ino : 0;
 	spare.record = *passive;
 	return spare.fd;
 }
