@@ -33,6 +33,7 @@
 #define GUESTS_MAX 4096 /* who has called and not said yet who it is */
 #define PLACE_TEXT 64
 #define REMIND_MS 300
+#define TOLD_MAX 8
 
 enum role {
 	ROLE_NONE,   /* the other end is not there */
@@ -144,6 +145,17 @@ static int is_here(const struct inet_name *name)
 	return ret == 0;
 }
 
+static int is_free(const struct inet_record *record)
+{
+	int fd = inet_new(record), ret;
+
+	if (fd < 0)
+		return 0;
+	ret = inet_bind(fd, &record->name);
+	close(fd);
+	return ret == 0;
+}
+
 /* An address of this host, by which the other end's can call. */
 static int is_reachable(const struct joint *joint, const struct inet_name *name)
 {
@@ -185,9 +197,9 @@ static void name_end(struct joint *joint)
 			 record->side & 1);
 		snprintf(end->theirs, sizeof(end->theirs), "end %llu %u", pair,
 			 !(record->side & 1));
-		snprintf(end->says, sizeof(end->says), "%d%d %s",
+		snprintf(end->says, sizeof(end->says), "%d%d%d %s",
 			 inet_listener_of(all.r, &record->name) != NULL,
-			 is_here(&record->name), all.here);
+			 is_here(&record->name), is_free(record), all.here);
 	}
 }
 
@@ -244,7 +256,8 @@ static int find_joints(struct ckpt_restore *r)
 	return 0;
 }
 
-/* The one at whose name somebody listens is called. */
+/* The one at whose name somebody listens is called. Else the one whose name is
+ * free: the other's gets free by that, see remind(). */
 static void choose_roles(void)
 {
 	size_t i;
@@ -252,12 +265,14 @@ static void choose_roles(void)
 	for (i = 0; i < all.count; i++) {
 		struct joint *joint = &all.joints[i];
 		const struct ckpt_meeting *end = joint->end;
-		int mine = *end->says == '1', theirs = *end->hears == '1';
+		int mine = end->says[0] - end->hears[0];
+		int free = end->says[2] - end->hears[2];
 
 		if (joint->role != ROLE_NONE || !end->heard)
 			continue;
-		if (mine != theirs)
-			joint->role = mine ? ROLE_CALLED : ROLE_CALLS;
+		if (mine || free)
+			joint->role = (mine ? mine : free) > 0 ? ROLE_CALLED :
+								 ROLE_CALLS;
 		else
 			joint->role = joint->view.record->side & 1 ?
 					      ROLE_CALLED : ROLE_CALLS;
@@ -901,18 +916,33 @@ static int call_all(enum role role)
 
 /* ---- the whole ---- */
 
+static int has_old_names(const struct joint *joint)
+{
+	struct inet_name own = inet_own(joint->fd), peer = inet_peer(joint->fd);
+
+	return inet_is_same(&own, &joint->view.record->name) &&
+	       inet_is_same(&peer, &joint->view.record->peer_name);
+}
+
+/* When a host has moved it may be thousands: the first few are told. */
 static void adopt_all(void)
 {
-	size_t i;
+	size_t i, changed = 0;
 
 	for (i = 0; i < all.count; i++) {
 		struct joint *joint = &all.joints[i];
 
 		if (joint->fd < 0)
 			continue;
-		inet_tell_names(all.r, &joint->view, joint->fd, joint->error);
+		if (!has_old_names(joint) && ++changed <= TOLD_MAX)
+			inet_tell_names(all.r, &joint->view, joint->fd,
+					joint->error);
 		ckpt_adopt(all.r, joint->object->id, joint->fd);
 	}
+	if (changed > TOLD_MAX)
+		ckpt_report(all.r, "%zu more connections to other hosts go "
+				   "over other addresses or ports now",
+			    changed - TOLD_MAX);
 }
 
 /* What was left for later: who waits in our own group. */

@@ -187,7 +187,7 @@ static void inet_show(const struct ckpt_object *object, char *line, size_t size)
 	if (inet_view(object, &view) < 0)
 		return;
 	flags = view.record->flags;
-	snprintf(line, size, "%s %s%s%s%s, %zu bytes wait",
+	snprintf(line, size, "%s %s%s%s%s%s, %zu bytes wait",
 		 view.record->type == SOCK_STREAM ? "TCP" :
 		 view.record->type == SOCK_DGRAM  ? "UDP" : "raw",
 		 inet_text(&view.record->name, name, sizeof(name)),
@@ -195,6 +195,7 @@ static void inet_show(const struct ckpt_object *object, char *line, size_t size)
 		 view.record->peer_name.length ?
 			 inet_text(&view.record->peer_name, peer,
 				   sizeof(peer)) : "",
+		 flags & INET_PAIRED	 ? " (another host group)" : "",
 		 flags & INET_LISTENS	 ? ", listens" :
 		 flags & INET_WAITS	 ? ", not accepted yet" :
 		 flags & INET_CONNECTING ? ", not answered yet" :

@@ -279,6 +279,11 @@ static void find_inodes(void)
 	for (struct part *p = now.parts; p; p = p->next) {
 		snprintf(path, sizeof(path), "/proc/%d/fd", p->pid);
 		dir = opendir(path);
+		if (!dir && errno == EACCES)
+			ending_warn("process %d (%s) does not let its "
+				    "descriptors be seen (PR_SET_DUMPABLE): "
+				    "connections to other hosts are not kept",
+				    p->pid, p->program);
 		while (dir && (entry = readdir(dir)))
 			if (*entry->d_name != '.' &&
 			    fstatat(dirfd(dir), entry->d_name, &st, 0) == 0 &&
@@ -483,6 +488,11 @@ json_t *remotes_report(void)
 	}
 	if (link >= 0)
 		close(link);
+	if (ret == -EOPNOTSUPP) {
+		ending_warn("the kernel does not tell of TCP connections "
+			    "(tcp_diag): those to other hosts are not kept");
+		ret = 0;
+	}
 	if (ret == 0)
 		ret = socks.error;
 	if (ret < 0)

@@ -37,6 +37,9 @@ check [ -z "$(story_pids ssh)" ]
 checkpoint
 expect_said '4 processes'
 on a ckpt_command -p "$PORT" -l >&2
+kill_all
+STDIN=$STORY_DIR/at-a/late restart_on a --hosts a,b
+await_running
 echo word >"$STORY_DIR/at-a/late"
 expect_exit 0
 cat >"$STORY_DIR/expected" <<EXPECTED

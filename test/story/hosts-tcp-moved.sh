@@ -17,7 +17,11 @@ checkpoint; kill_all
 say "swapped"
 restart_on b --map a=b --map b=a; go_on
 expect_file "$STORY_DIR/restart.err" \
-	'from 10.77.0.1:5002 to 10.77.0.2:[0-9]* goes from 10.77.0.2:[0-9]* to 10.77.0.1:[0-9]* now'
+	'from 10.77.0.2:[0-9]* to 10.77.0.1:500[0-9] goes from 10.77.0.1:[0-9]* to 10.77.0.2:500[0-9] now'
+expect_file "$STORY_DIR/restart.err" \
+	'[0-9]* more connections to other hosts go over other addresses'
+check on a ckpt_image show "$CKPTDIR" >"$STORY_DIR/shown"
+expect_file "$STORY_DIR/shown" 'TCP .* to .*another host group'
 checkpoint; kill_all
 say "all on one"
 restart_on a --hosts a; go_on
