@@ -15,26 +15,21 @@
 #define _GNU_SOURCE
 #include <asm/ioctls.h>
 #include <errno.h>
-#include <linux/netlink.h>
-#include <linux/sock_diag.h>
 #include <linux/sockios.h>
 #include <linux/stat.h>
-#include <linux/unix_diag.h>
 
 #include <ckpt/plugin.h>
 
 #include "plugins/fdinfo.h"
 #include "plugins/sockopt_save.h"
+#include "plugins/unixsock/diag.h"
 #include "plugins/unixsock/format.h"
 #include "sys/sys.h"
 
 /* linux/socket.h and libc's own cannot both be here. */
 #define FAMILY_UNIX 1
-#define FAMILY_NETLINK 16
 #define TYPE_STREAM 1
 #define TYPE_DGRAM 2
-#define TYPE_RAW 3
-#define TYPE_CLOEXEC 02000000
 #define MESSAGE_PEEK 2
 #define MESSAGE_CLOEXEC 0x40000000
 #define CONTROL_RIGHTS 1
@@ -46,7 +41,6 @@
 #define POLL_ERROR 8
 /* More than the kernel puts into one piece of a stream's queue. */
 #define SOCKET_CHUNK (48 << 10)
-#define ICONS_MAX 1000u
 
 struct message {
 	void *name;
@@ -59,16 +53,6 @@ struct message {
 	void *control;
 	uint64_t control_length;
 	uint32_t flags;
-};
-
-/* What unix_diag tells of one socket. */
-struct unixsock_diag {
-	uint32_t state, shutdown, has_peer;
-	uint32_t peer_ino; /* 0: none that anybody has */
-	uint32_t waiting, backlog;
-	uint32_t file_ino;
-	uint32_t icon_count;
-	uint32_t icons[ICONS_MAX]; /* inodes of those that wait for accept() */
 };
 
 static int unixsock_matches(const struct ckpt_fd *fd)
@@ -89,99 +73,7 @@ static int unixsock_refuse(const struct ckpt_fd *fd, int error, const char *why)
 	return ckpt_refuse(error, "fd ", number, " (unix socket): ", why, NULL);
 }
 
-/* ---- unix_diag ---- */
-
-static void diag_attribute(struct unixsock_diag *diag, unsigned type,
-			   const void *data, unsigned length)
-{
-	const uint32_t *word = data;
-
-	switch (type) {
-	case UNIX_DIAG_VFS:
-		if (length >= sizeof(struct unix_diag_vfs))
-			diag->file_ino = word[0];
-		break;
-	case UNIX_DIAG_PEER:
-		diag->has_peer = 1;
-		diag->peer_ino = word[0];
-		break;
-	case UNIX_DIAG_ICONS:
-		for (; length >= 4 && diag->icon_count < ICONS_MAX; length -= 4)
-			diag->icons[diag->icon_count++] = *word++;
-		break;
-	case UNIX_DIAG_RQLEN:
-		if (length >= sizeof(struct unix_diag_rqlen)) {
-			diag->waiting = word[0];
-			diag->backlog = word[1];
-		}
-		break;
-	case UNIX_DIAG_SHUTDOWN:
-		diag->shutdown = *(const unsigned char *)data;
-		break;
-	}
-}
-
-static int diag_parse(const char *reply, size_t length,
-		      struct unixsock_diag *diag)
-{
-	const struct nlmsghdr *head = (const void *)reply;
-	const struct unix_diag_msg *body = NLMSG_DATA(head);
-	size_t at = NLMSG_SPACE(sizeof(*body));
-
-	if (length < sizeof(*head) || head->nlmsg_len > length)
-		return -EBADMSG;
-	if (head->nlmsg_type == NLMSG_ERROR)
-		return ((const struct nlmsgerr *)NLMSG_DATA(head))->error ?:
-			       -EBADMSG;
-	if (head->nlmsg_len < at)
-		return -EBADMSG;
-	diag->state = body->udiag_state;
-	while (at + sizeof(struct nlattr) <= head->nlmsg_len) {
-		const struct nlattr *attribute = (const void *)(reply + at);
-
-		if (attribute->nla_len < NLA_HDRLEN ||
-		    at + attribute->nla_len > head->nlmsg_len)
-			return -EBADMSG;
-		diag_attribute(diag, attribute->nla_type & NLA_TYPE_MASK,
-			       (const char *)attribute + NLA_HDRLEN,
-			       attribute->nla_len - NLA_HDRLEN);
-		at += NLA_ALIGN(attribute->nla_len);
-	}
-	return 0;
-}
-
-static int diag_ask(uint64_t ino, struct unixsock_diag *diag)
-{
-	static char reply[8192] __attribute__((aligned(8)));
-	struct {
-		struct nlmsghdr head;
-		struct unix_diag_req body;
-	} ask = {
-		.head = {.nlmsg_len = sizeof(ask),
-			 .nlmsg_type = SOCK_DIAG_BY_FAMILY,
-			 .nlmsg_flags = NLM_F_REQUEST},
-		.body = {.sdiag_family = FAMILY_UNIX,
-			 .udiag_states = ~0u,
-			 .udiag_ino = (uint32_t)ino,
-			 .udiag_show = UDIAG_SHOW_VFS | UDIAG_SHOW_PEER |
-				       UDIAG_SHOW_ICONS | UDIAG_SHOW_RQLEN,
-			 .udiag_cookie = {~0u, ~0u}},
-	};
-	long link = SYS_CALL(SYS_socket, FAMILY_NETLINK,
-			     TYPE_RAW | TYPE_CLOEXEC, NETLINK_SOCK_DIAG);
-	long ret;
-
-	__builtin_memset(diag, 0, sizeof(*diag));
-	if (link < 0)
-		return (int)link;
-	ret = sys_write((int)link, &ask, sizeof(ask));
-	if (ret >= 0)
-		ret = sys_read((int)link, reply, sizeof(reply));
-	if (ret >= 0)
-		ret = diag_parse(reply, (size_t)ret, diag);
-	sys_close((int)link);
-	return (int)ret;
-}
+/* ---- who is at the other end, says the kernel ---- */
 
 static int unixsock_untold(const struct ckpt_fd *fd, int error)
 {
@@ -586,7 +478,7 @@ static int unixsock_inside(const struct ckpt_fd *fd)
 
 	if (!unixsock_carries(fd) || !ckpt_claim(fd->st.dev, fd->st.ino))
 		return 0;
-	ret = diag_ask(fd->st.ino, &diag);
+	ret = unixsock_ask(fd, &diag);
 	if (ret < 0)
 		return unixsock_untold(fd, ret);
 	ret = unixsock_begin(fd->fd, diag.shutdown);
@@ -614,7 +506,7 @@ static int unixsock_save(const struct ckpt_fd *fd, struct ckpt_record *out)
 		int32_t pid;
 		uint32_t uid, gid;
 	} peer = {0, 0, 0};
-	int ret = diag_ask(fd->st.ino, &diag), looks;
+	int ret = unixsock_ask(fd, &diag), looks;
 	long length = 0;
 
 	if (ret < 0)
@@ -653,10 +545,18 @@ static int unixsock_save(const struct ckpt_fd *fd, struct ckpt_record *out)
 	return looks ? unixsock_queue(fd, record.shutdown, out) : 0;
 }
 
+static int unixsock_revive(void)
+{
+	unixsock_forget();
+	return 0;
+}
+
 const struct ckpt_saver unixsock_saver = {
 	.kind = 73,
 	.name = "unixsock",
 	.matches = unixsock_matches,
 	.inside = unixsock_inside,
 	.save = unixsock_save,
+	.leave = unixsock_forget,
+	.revive = unixsock_revive,
 };
