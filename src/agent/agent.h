@@ -46,7 +46,7 @@ struct agent {
 	pid_t init;	 /* of the capsule: its orphans' parent; or 0 */
 
 	/* group.c */
-	int dir_fd, lock_fd, listen_fd;
+	int dir_fd, lock_fd, registry_fd, listen_fd;
 	int others_fd; /* of root: where its members of other users call; or -1 */
 	struct registry_header *registry;
 	int is_new; /* nobody was here before us */

@@ -157,10 +157,12 @@ static int registry_open(void)
 			fd, 0);
 	if (!ret && registry == MAP_FAILED)
 		ret = -errno;
-	close(fd);
-	if (ret < 0)
+	if (ret < 0) {
+		close(fd);
 		return refuse(ret, "cannot map the registry");
+	}
 	agent.registry = registry;
+	agent.registry_fd = fd;
 	if (registry->magic == 0) {
 		registry_new(registry);
 		agent.is_new = 1;

@@ -44,7 +44,7 @@
 #define LOG_MAX (1 << 20)
 
 struct agent agent = {.index = -1, .ready_fd = -1, .dir_fd = -1, .lock_fd = -1,
-		      .others_fd = -1};
+		      .registry_fd = -1, .others_fd = -1};
 
 struct guest {
 	struct guest *next;

@@ -24,6 +24,8 @@
 #define LIBRARY "libckpt.so"
 #define HAS_33(mask) (((mask) >> (CKPT_SIGNAL - 1)) & 1)
 #define SEEK_SLOTS 64 /* so near to its own place a process mostly is */
+#define SCAN_SLOTS 64 /* a page of them */
+#define BUCKETS 4096
 #define NEWBORN_NS 300000000u  /* so long a process may take to load us */
 #define PENDING_NS 1000000000u /* and so long with a sign that it will */
 
@@ -32,7 +34,13 @@ static struct {
 	unsigned count;
 	int doomed; /* killed: also those that are born meanwhile */
 	struct member *of_slot[REGISTRY_SLOTS];
+	struct member *buckets[BUCKETS]; /* by pid */
 } members;
+
+static struct member **bucket(pid_t pid)
+{
+	return &members.buckets[(unsigned)pid % BUCKETS];
+}
 
 struct member *members_first(void)
 {
@@ -46,10 +54,10 @@ unsigned members_count(void)
 
 struct member *members_find(pid_t pid)
 {
-	struct member *m = members.first;
+	struct member *m = *bucket(pid);
 
 	while (m && m->pid != pid)
-		m = m->next;
+		m = m->same;
 	return m;
 }
 
@@ -98,11 +106,14 @@ static void member_kill(const struct member *m)
 
 static void member_forget(struct member *m)
 {
-	struct member **at = &members.first;
+	struct member **at = bucket(m->pid);
 
 	while (*at != m)
-		at = &(*at)->next;
-	*at = m->next;
+		at = &(*at)->same;
+	*at = m->same;
+	*m->here = m->next;
+	if (m->next)
+		m->next->here = m->here;
 	members.count--;
 	if (members.doomed && members.count == 0 && !members_unborn())
 		members.doomed = 0;
@@ -157,7 +168,12 @@ static struct member *member_add(pid_t pid, uint64_t start_time, int pidfd,
 	if (proc_stat(pid, 0, &stat) == 0)
 		memcpy(m->program, stat.comm, sizeof(m->program));
 	m->next = members.first;
+	m->here = &members.first;
+	if (m->next)
+		m->next->here = &m->next;
 	members.first = m;
+	m->same = *bucket(pid);
+	*bucket(pid) = m;
 	members.count++;
 	agent_came(pid);
 	if (members.doomed)
@@ -214,14 +230,31 @@ static void slot_look(unsigned index, struct registry_slot *slot)
 		members.of_slot[index] = m;
 }
 
+/* Where to go on looking: what nobody has ever written to is a hole in the
+ * file, if it can tell. */
+static unsigned next_used(unsigned slot)
+{
+	off_t at = REGISTRY_HEADER + slot * sizeof(struct registry_slot), used;
+
+	used = lseek(agent.registry_fd, at, SEEK_DATA);
+	if (used < 0)
+		return errno == ENXIO ? REGISTRY_SLOTS : slot;
+	return slot + (unsigned)((size_t)(used - at) /
+				 sizeof(struct registry_slot));
+}
+
 void members_scan(void)
 {
 	struct registry_slot *slots = registry_slots(agent.registry);
+	unsigned i, end;
 
-	for (unsigned i = 0; i < REGISTRY_SLOTS; i++)
-		if (__atomic_load_n(&slots[i].state, __ATOMIC_ACQUIRE) !=
-		    SLOT_FREE)
-			slot_look(i, &slots[i]);
+	for (i = next_used(0); i < REGISTRY_SLOTS; i = next_used(end)) {
+		end = i + SCAN_SLOTS - i % SCAN_SLOTS;
+		for (; i < end; i++)
+			if (__atomic_load_n(&slots[i].state,
+					    __ATOMIC_ACQUIRE) != SLOT_FREE)
+				slot_look(i, &slots[i]);
+	}
 }
 
 struct member *members_seek(pid_t pid)

@@ -18,7 +18,8 @@ struct part;
 struct service;
 
 struct member {
-	struct member *next;
+	struct member *next, **here; /* here: what points to it */
+	struct member *same;	     /* of its bucket */
 	struct registry_slot *slot; /* NULL: made by raw clone; it will take
 				     * one when it is poked */
 	pid_t pid;

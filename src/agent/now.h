@@ -123,6 +123,7 @@ struct checkpoint {
 
 	uint64_t phase_began; /* loop_now() */
 	uint64_t hello_at;    /* of the last one that came */
+	uint64_t poke_ms;     /* no answer for so long: poke again */
 	uint64_t looked;      /* for strangers, the first time; 0: not yet */
 	struct members_pending pending; /* as the last look left them */
 	uint64_t tick_ms;

@@ -18,26 +18,25 @@ static int takes_pokes(struct member *m, uint32_t request, int *leaderless,
 		       int *stopped)
 {
 	struct proc_status status;
-	struct proc_stat stat;
 
 	if (m->slot &&
 	    (__atomic_load_n(&m->slot->state, __ATOMIC_ACQUIRE) != SLOT_LIVE ||
 	     __atomic_load_n(&m->slot->answered, __ATOMIC_ACQUIRE) == request))
 		return 0;
-	if (proc_stat(m->pid, 0, &stat) < 0 || proc_status(m->pid, &status) < 0)
+	if (proc_status(m->pid, &status) < 0)
 		return 0;
-	if (stat.state == 't' || (stat.state == 'T' && status.tracer)) {
+	if (status.state == 't' || (status.state == 'T' && status.tracer)) {
 		if (!m->held_since)
 			m->held_since = loop_now();
 		return 0;
 	}
 	m->held_since = 0;
-	*stopped = stat.state == 'T';
+	*stopped = status.state == 'T';
 	/* Its service thread may be stopped with it since the last time: it
 	 * ends when it is woken, and the poke waits for that. */
 	if (m->leaving && !*stopped)
 		return 0;
-	*leaderless = stat.state == 'Z';
+	*leaderless = status.state == 'Z';
 	return status.caught >> (CKPT_SIGNAL - 1) & 1;
 }
 

@@ -19,26 +19,21 @@
 
 #define PF_EXITING 0x4 /* of the kernel's task flags */
 
-/* The text of a small file of /proc. Length or -errno. */
+/* The text of a small file of /proc, which is shown in one piece: what does
+ * not fill the buffer is all of it. Length or -errno. */
 static int slurp(const char *path, char *text, size_t size)
 {
-	size_t length = 0;
-	ssize_t got = 0;
 	int fd = open(path, O_RDONLY | O_CLOEXEC);
+	ssize_t got;
 
 	if (fd < 0)
 		return -errno;
-	while (length < size - 1) {
-		got = read(fd, text + length, size - 1 - length);
-		if (got <= 0)
-			break;
-		length += (size_t)got;
-	}
+	got = read(fd, text, size - 1);
 	if (got < 0)
 		got = -errno;
 	close(fd);
-	text[length] = 0;
-	return got < 0 ? (int)got : (int)length;
+	text[got > 0 ? got : 0] = 0;
+	return (int)got;
 }
 
 static void path_of(char *path, size_t size, pid_t pid, pid_t tid,
@@ -54,7 +49,7 @@ int proc_stat(pid_t pid, pid_t tid, struct proc_stat *out)
 {
 	char path[64], text[1024], *name, *at;
 	uint64_t field[53] = {0};
-	int ret, n;
+	int ret, n, last;
 
 	path_of(path, sizeof(path), pid, tid, "stat");
 	ret = slurp(path, text, sizeof(text));
@@ -69,7 +64,8 @@ int proc_stat(pid_t pid, pid_t tid, struct proc_stat *out)
 	snprintf(out->comm, sizeof(out->comm), "%s", name + 1);
 	out->state = at[2];
 	at += 3;
-	for (n = 4; n < 53 && *at; n++)
+	last = out->state == 'Z' ? 52 : 39;
+	for (n = 4; n <= last && *at; n++)
 		field[n] = strtoull(at, &at, 10);
 	if (n < 40)
 		return -EPROTO;
@@ -95,13 +91,15 @@ static uint64_t status_value(const char *text, const char *key, int base)
 int proc_status(pid_t pid, struct proc_status *out)
 {
 	char path[64], text[8192];
-	const char *users;
+	const char *users, *state;
 	int ret;
 
 	path_of(path, sizeof(path), pid, 0, "status");
 	ret = slurp(path, text, sizeof(text));
 	if (ret < 0)
 		return ret;
+	state = strstr(text, "\nState:\t");
+	out->state = state ? state[8] : '?';
 	users = strstr(text, "\nUid:");
 	if (!users || sscanf(users, "%*s %*u %*u %*u %u", &out->user) != 1)
 		out->user = geteuid();

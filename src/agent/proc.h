@@ -25,6 +25,7 @@ struct proc_stat {
 int proc_stat(pid_t pid, pid_t tid, struct proc_stat *out);
 
 struct proc_status {
+	char state;		  /* of the main thread */
 	uint64_t caught, ignored; /* bit n-1: signal n */
 	uint64_t pending;	  /* for the main thread alone */
 	pid_t tracer;

@@ -19,7 +19,7 @@
 #define FDS_MAX 4
 #define BREATH_MS 50
 #define KNOWN_MS 3000 /* guests wait no longer for a coordinator */
-#define ROUND 64 /* messages taken before others get their turn */
+#define ROUND 64 /* who is let in before others get their turn */
 #define HEAD offsetof(struct service_message, hello)
 
 static struct loop_source listener, others;
@@ -121,19 +121,19 @@ static int take(struct service *service, struct service_message *message,
 	return 1;
 }
 
+/* One message: mostly there is no other, and the loop comes back for it. */
 static void ready(struct loop_source *source, uint32_t events)
 {
 	struct service *service = container_of(source, struct service, source);
 	struct service_message message;
-	int ret = 0, fd = -1;
+	int ret, fd = -1;
 
 	(void)events;
-	for (int i = 0; i < ROUND && !service->closed; i++) {
-		ret = take(service, &message, &fd);
-		if (ret <= 0)
-			break;
+	if (service->closed)
+		return;
+	ret = take(service, &message, &fd);
+	if (ret > 0)
 		service->owner->message(service, &message, fd);
-	}
 	if (ret < 0 && !service->closed) {
 		service->owner->lost(service);
 		service_close(service);
@@ -302,13 +302,13 @@ static int is_ours(const struct ucred *who, int of_others)
 	return of_others && who->pid > 0 && members_seek(who->pid) != NULL;
 }
 
-static void welcome(struct loop_source *source, uint32_t events)
+/* 1: somebody has come; who it was, if he may come in, is the greeter's. */
+static int let_in(struct loop_source *source)
 {
 	struct ucred who;
 	socklen_t length = sizeof(who);
 	int fd = accept4(source->fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
 
-	(void)events;
 	if (fd < 0) {
 		/* No descriptor is left, perhaps: it would be ready for ever */
 		if (errno != EAGAIN && errno != ECONNABORTED) {
@@ -316,15 +316,25 @@ static void welcome(struct loop_source *source, uint32_t events)
 			loop_modify(source, 0);
 			loop_timer_set(&breath, BREATH_MS);
 		}
-		return;
+		return 0;
 	}
 	if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &who, &length) < 0 ||
 	    !is_ours(&who, source == &others)) {
 		log_line("a process of another user was turned away");
 		close(fd);
-		return;
+		return 1;
 	}
 	service_adopt(fd, who.pid, &greeter, NULL);
+	return 1;
+}
+
+static void welcome(struct loop_source *source, uint32_t events)
+{
+	int round = ROUND;
+
+	(void)events;
+	while (let_in(source) && --round > 0)
+		;
 }
 
 int service_open(void)

@@ -11,13 +11,14 @@
 #include "agent/proc.h"
 
 #define TICK_MS 5	   /* how often STOP looks again, at first */
-#define POKE_MS 20	   /* no HELLO so soon after a poke: poke again */
+#define POKE_MS 20	   /* no HELLO so soon after a poke: poke again. On
+			    * a busy machine, as long as poking all took */
 #define POKE_MAX_MS 1000   /* the interval doubles up to this */
 #define HELD_NS 2000000000 /* a process stopped for so long will stay so */
 
 static uint64_t poke_interval_ms(unsigned pokes)
 {
-	uint64_t ms = POKE_MS;
+	uint64_t ms = now.poke_ms;
 
 	while (pokes-- > 1 && ms < POKE_MAX_MS)
 		ms *= 2;
@@ -49,7 +50,7 @@ static void part_poke(struct part *p, int wake)
 	if (loop_now() < p->poke_due)
 		return;
 	/* While others come, it is more likely late than lost. */
-	if (p->pokes && loop_now() - now.hello_at < POKE_MS * 1000000)
+	if (p->pokes && loop_now() - now.hello_at < now.poke_ms * 1000000)
 		return;
 	ret = poke(m, now.number, p->pokes, wake);
 	p->stopped = ret == POKE_STOPPED || (ret == POKE_SENT && wake);
@@ -112,6 +113,12 @@ static void stop_tick(struct loop_timer *timer)
 	for (struct part *p = now.parts; p && now.state == RUNNING; p = p->next)
 		if (p->state == PART_WAITING && p->member)
 			part_poke(p, 0);
+	if (!now.poke_ms) {
+		now.poke_ms = POKE_MS + (loop_now() - now.phase_began) / 1000000;
+		for (struct part *p = now.parts; p; p = p->next)
+			if (p->pokes)
+				p->poke_due = loop_now() + now.poke_ms * 1000000;
+	}
 	if (now.state == RUNNING)
 		wake_stopped();
 	if (now.state != RUNNING)
@@ -140,6 +147,7 @@ void stop_begin(void)
 	__atomic_store_n(&registry->request, now.number, __ATOMIC_SEQ_CST);
 	checkpoint_deadline(now.stop_ms);
 	now.tick_ms = TICK_MS;
+	now.poke_ms = 0;
 	now.tick.fire = stop_tick;
 	stop_tick(&now.tick);
 }

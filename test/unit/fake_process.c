@@ -176,6 +176,7 @@ static void write_image(const struct fake *fake, int image, int agent)
 		.raw = 8192, .stored = 4096, .file_size = 8192};
 	struct service_wrote wrote = {4096, 2048};
 
+	usleep(fake->write_ms * 1000);
 	if (fake->writer_dies) {
 		while (__atomic_load_n(&registry->request, __ATOMIC_SEQ_CST))
 			sched_yield(); /* until the release */

@@ -18,6 +18,7 @@ struct fake {
 	int writer_lies;	/* says WRITTEN with a wrong hash */
 	int writer_hangs;	/* until somebody kills it */
 	int writes_itself;	/* no child: at the end, as a thread would */
+	unsigned write_ms;	/* so long that takes */
 	int late_slot;		/* in exec at first, for a moment */
 	int spawns;		/* has a child without a slot */
 	const char *file;	/* to be stored */
