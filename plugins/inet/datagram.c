@@ -52,7 +52,7 @@ static int find_sender(struct ckpt_restore *r, const struct inet_record *like,
 		if (inet_view(o, &view) == 0 &&
 		    view.record->type == like->type &&
 		    view.record->protocol == like->protocol &&
-		    inet_serves(&view.record->name, name))
+		    inet_serves(view.record, name))
 			return ckpt_object_fd(r, o->id);
 	return -1;
 }

@@ -127,10 +127,29 @@ int inet_is_same(const struct inet_name *a, const struct inet_name *b)
 	       has_same_address(a, b);
 }
 
-int inet_serves(const struct inet_name *name, const struct inet_name *to)
+/* One of IPv6 alone leaves the same port of IPv4 to others, and often they are
+ * of one program. */
+static int is_of_family(const struct inet_record *record,
+			const struct inet_name *to)
 {
+	const struct sockaddr_in6 address = six_of(to);
+	const int only = INET_OPTION_IPV6_V6ONLY;
+
+	if (address.sin6_family == AF_INET6 &&
+	    !IN6_IS_ADDR_V4MAPPED(&address.sin6_addr))
+		return record->domain == AF_INET6;
+	return record->domain == AF_INET ||
+	       !(record->known[only / 64] & 1ull << only % 64) ||
+	       !record->options[only];
+}
+
+int inet_serves(const struct inet_record *record, const struct inet_name *to)
+{
+	const struct inet_name *name = &record->name;
+
 	return name->length && to->length &&
 	       inet_port_of(name) == inet_port_of(to) &&
+	       is_of_family(record, to) &&
 	       (inet_is_any(name) || has_same_address(name, to));
 }
 

@@ -34,8 +34,8 @@ const char *inet_text(const struct inet_name *name, char *text, size_t size);
 void inet_set_port(struct inet_name *name, uint16_t port);
 uint16_t inet_port_of(const struct inet_name *name);
 int inet_is_any(const struct inet_name *name); /* the address is */
-/* Is what is sent to `to` for one that has bound itself to `name`? */
-int inet_serves(const struct inet_name *name, const struct inet_name *to);
+/* Is what is sent to `to` for the socket of that record? */
+int inet_serves(const struct inet_record *record, const struct inet_name *to);
 int inet_is_same(const struct inet_name *a, const struct inet_name *b);
 /* As a socket of that family has to call it. */
 struct inet_name inet_in_family(const struct inet_name *name, int family);

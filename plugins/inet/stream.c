@@ -139,7 +139,7 @@ const struct ckpt_object *inet_listener_of(struct ckpt_restore *r,
 	find_listeners(r);
 	for (i = 0; i < listeners.count; i++) {
 		if (inet_view(listeners.all[i], &view) < 0 ||
-		    !inet_serves(&view.record->name, to))
+		    !inet_serves(view.record, to))
 			continue;
 		if (!best || !inet_is_any(&view.record->name))
 			best = listeners.all[i];

@@ -32,6 +32,8 @@ enum {
 	CORKED,
 	IDLE,
 	OVER,	    /* both ends were sent */
+	TWIN,	    /* called where another listens at that port of IPv6 */
+	LATE_TWIN,  /* ... which was made later */
 	MANY,	    /* little both ways: the rest */
 	COUNT = MANY + 20,
 	WAITING = 3,
@@ -68,6 +70,20 @@ static int serve(int family, int add, int size)
 		check(bind(fd, (void *)&any, sizeof(any)) == 0);
 	check(listen(fd, 64) == 0);
 	return fd;
+}
+
+/* Ports of IPv6 alone are other ones. */
+static void serve_six(int add)
+{
+	struct sockaddr_in6 any = {.sin6_family = AF_INET6};
+	int fd = socket(AF_INET6, SOCK_STREAM, 0), on = 1;
+
+	check(fd >= 0);
+	setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on));
+	check(setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &on, sizeof(on)) == 0);
+	any.sin6_port = htons((uint16_t)(port + add));
+	check(bind(fd, (void *)&any, sizeof(any)) == 0);
+	check(listen(fd, 64) == 0);
 }
 
 static int call(int add, int size)
@@ -197,18 +213,23 @@ static void note(int c, struct sockaddr_in6 name[2])
 
 static void join_all(void)
 {
-	int c, small = -1;
+	static const int ports[COUNT] = {
+		[SMALL] = 2, [TWIN] = 3, [LATE_TWIN] = 4
+	};
+	int c, small = -1, servers[5] = {0};
 
 	if (side) {
-		small = serve(AF_INET, 2, 6000);
+		servers[2] = small = serve(AF_INET, 2, 6000);
 		waiting_server = serve(AF_INET, 1, 0);
-		server = serve(AF_INET6, 0, 0);
+		servers[0] = server = serve(AF_INET6, 0, 0);
+		serve_six(3);
+		servers[3] = serve(AF_INET, 3, 0);
+		servers[4] = serve(AF_INET, 4, 0);
+		serve_six(4);
 	}
 	for (c = 0; c < COUNT; c++) {
-		int add = c == SMALL ? 2 : 0;
-
-		fds[c] = side ? accept(add ? small : server, NULL, NULL) :
-				call(add, add ? 6000 : 0);
+		fds[c] = side ? accept(servers[ports[c]], NULL, NULL) :
+				call(ports[c], c == SMALL ? 6000 : 0);
 		check(fds[c] >= 0);
 		note(c, names[c]);
 		sent[c] = 0;
