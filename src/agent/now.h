@@ -61,6 +61,7 @@ struct part {
 	struct service *service; /* NULL: none, or gone */
 	int stopped;		 /* by a signal, when we last looked */
 	int woken;		 /* ... by us: it has to stop again */
+	int serves;		 /* accepts TCP connections: it stops last */
 	unsigned pokes;
 	uint64_t poke_due;
 
@@ -106,6 +107,7 @@ struct checkpoint {
 	/* Of PREPARE. */
 	uint32_t compress, threads, sync, rollback, stop_ms, capture_ms, keep;
 	int hold, ignore_foreign;
+	int gentle; /* who accepts connections gets the time to do so */
 	int group, groups; /* our place among so many */
 	uint32_t number_of_generation;
 	enum wire_phase fault_phase;
@@ -197,6 +199,10 @@ json_t *tree_shared(void);
 json_t *remotes_report(void);
 void remotes_take(const json_t *answers);
 void remotes_free(void);
+/* Sets part.serves. */
+void remotes_find_servers(void);
+/* Connections of this host that nobody has accepted. */
+uint64_t remotes_waiting(void);
 
 json_t *figures_release(void);
 json_t *figures_write(void);

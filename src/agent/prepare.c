@@ -142,6 +142,7 @@ static void options_take(const json_t *body)
 	now.stop_ms = (uint32_t)wire_int(body, "stop_ms", 60000);
 	now.capture_ms = (uint32_t)wire_int(body, "capture_ms", 60000);
 	now.hold = wire_bool(body, "hold", 0);
+	now.gentle = wire_int(body, "tries", 0) > 0;
 	now.ignore_foreign = wire_bool(body, "ignore_foreign", 0);
 	now.fault_phase = PHASE_IDLE;
 	now.fault_error = 0;

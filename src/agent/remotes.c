@@ -45,6 +45,7 @@ struct sock {
 	struct names names;
 	int family, state;
 	uint32_t ino; /* 0: nobody has it */
+	uint32_t waiting; /* at a listener */
 	int ours;
 };
 
@@ -114,10 +115,17 @@ static void sock_add(const struct inet_diag_msg *body)
 	sock->family = body->idiag_family;
 	sock->state = body->idiag_state;
 	sock->ino = body->idiag_inode;
+	sock->waiting = sock->state == LISTEN ? body->idiag_rqueue : 0;
 	put_address(sock->names.own, sock->family, body->id.idiag_src);
 	put_address(sock->names.other, sock->family, body->id.idiag_dst);
 	sock->names.own_port = body->id.idiag_sport;
 	sock->names.other_port = body->id.idiag_dport;
+}
+
+static void socks_forget(void)
+{
+	free(socks.list);
+	memset(&socks, 0, sizeof(socks));
 }
 
 struct ask {
@@ -137,7 +145,7 @@ static int link_open(void)
 	return link;
 }
 
-static int dump(int link, int family)
+static int dump(int link, int family, uint32_t states)
 {
 	static char reply[REPLY] __attribute__((aligned(8)));
 	struct ask ask = {
@@ -146,7 +154,7 @@ static int dump(int link, int family)
 			 .nlmsg_flags = NLM_F_REQUEST | NLM_F_DUMP},
 		.body = {.sdiag_family = (uint8_t)family,
 			 .sdiag_protocol = IPPROTO_TCP,
-			 .idiag_states = ~0u},
+			 .idiag_states = states},
 	};
 	ssize_t got = write(link, &ask, sizeof(ask));
 
@@ -269,29 +277,42 @@ static int inode_order(const void *a, const void *b)
 	return (x > y) - (x < y);
 }
 
-static void find_inodes(void)
+/* 0 or -errno. */
+static int each_socket(const struct part *p,
+		       void (*found)(struct part *p, ino_t ino))
 {
 	struct dirent *entry;
 	struct stat st;
 	char path[32];
 	DIR *dir;
 
-	for (struct part *p = now.parts; p; p = p->next) {
-		snprintf(path, sizeof(path), "/proc/%d/fd", p->pid);
-		dir = opendir(path);
-		if (!dir && errno == EACCES)
+	snprintf(path, sizeof(path), "/proc/%d/fd", p->pid);
+	dir = opendir(path);
+	if (!dir)
+		return -errno;
+	while ((entry = readdir(dir)))
+		if (*entry->d_name != '.' &&
+		    fstatat(dirfd(dir), entry->d_name, &st, 0) == 0 &&
+		    S_ISSOCK(st.st_mode))
+			found((struct part *)p, st.st_ino);
+	closedir(dir);
+	return 0;
+}
+
+static void inode_found(struct part *p, ino_t ino)
+{
+	(void)p;
+	inode_add(ino);
+}
+
+static void find_inodes(void)
+{
+	for (struct part *p = now.parts; p; p = p->next)
+		if (each_socket(p, inode_found) == -EACCES)
 			ending_warn("process %d (%s) does not let its "
 				    "descriptors be seen (PR_SET_DUMPABLE): "
 				    "connections to other hosts are not kept",
 				    p->pid, p->program);
-		while (dir && (entry = readdir(dir)))
-			if (*entry->d_name != '.' &&
-			    fstatat(dirfd(dir), entry->d_name, &st, 0) == 0 &&
-			    S_ISSOCK(st.st_mode))
-				inode_add(st.st_ino);
-		if (dir)
-			closedir(dir);
-	}
 	if (inodes.count)
 		qsort(inodes.list, inodes.count, sizeof(uint32_t),
 		      inode_order);
@@ -470,9 +491,9 @@ json_t *remotes_report(void)
 	if (now.groups < 2)
 		return json_array();
 	link = link_open();
-	ret = link < 0 ? link : dump(link, AF_INET);
+	ret = link < 0 ? link : dump(link, AF_INET, ~0u);
 	if (ret == 0)
-		ret = dump(link, AF_INET6);
+		ret = dump(link, AF_INET6, ~0u);
 	if (ret == 0 && socks.count) {
 		find_inodes();
 		qsort(socks.list, socks.count, sizeof(*socks.list),
@@ -502,11 +523,63 @@ json_t *remotes_report(void)
 		ending_fail(NULL, 0, "%zu TCP connections of this host lead to "
 				     "others; %u can be kept",
 			    ends.count, REGISTRY_REMOTES_MOST);
-	free(socks.list);
+	socks_forget();
 	free(inodes.list);
-	memset(&socks, 0, sizeof(socks));
 	memset(&inodes, 0, sizeof(inodes));
 	return report();
+}
+
+/* ---- who accepts connections ---- */
+
+static int dump_listeners(void)
+{
+	int link = link_open();
+	int ret = link < 0 ? link : dump(link, AF_INET, 1u << LISTEN);
+
+	if (ret == 0)
+		ret = dump(link, AF_INET6, 1u << LISTEN);
+	if (link >= 0)
+		close(link);
+	return ret;
+}
+
+static int sock_ino_order(const void *a, const void *b)
+{
+	uint32_t x = ((const struct sock *)a)->ino;
+	uint32_t y = ((const struct sock *)b)->ino;
+
+	return (x > y) - (x < y);
+}
+
+static void server_found(struct part *p, ino_t ino)
+{
+	struct sock asked = {.ino = (uint32_t)ino};
+
+	if (socks.count && bsearch(&asked, socks.list, socks.count,
+				   sizeof(asked), sock_ino_order))
+		p->serves = 1;
+}
+
+void remotes_find_servers(void)
+{
+	if (dump_listeners() == 0 && socks.count) {
+		qsort(socks.list, socks.count, sizeof(*socks.list),
+		      sock_ino_order);
+		for (struct part *p = now.parts; p; p = p->next)
+			each_socket(p, server_found);
+	}
+	socks_forget();
+}
+
+uint64_t remotes_waiting(void)
+{
+	uint64_t waiting = 0;
+
+	dump_listeners();
+	for (size_t i = 0; i < socks.count; i++)
+		waiting += socks.list[i].waiting;
+	socks_forget();
+	return waiting;
 }
 
 /* ---- the answer ---- */

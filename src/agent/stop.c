@@ -3,6 +3,7 @@
  * new has come meanwhile. */
 #include <errno.h>
 #include <stddef.h>
+#include <string.h>
 
 #include "agent/agent.h"
 #include "agent/members.h"
@@ -14,6 +15,8 @@
 #define POKE_MS 20	   /* no HELLO so soon after a poke: poke again. On
 			    * a busy machine, as long as poking all took */
 #define POKE_MAX_MS 1000   /* the interval doubles up to this */
+#define STILL_NS 30000000   /* nobody calls or is accepted for so long */
+#define SERVE_NS 1000000000
 #define HELD_NS 2000000000 /* a process stopped for so long will stay so */
 
 static uint64_t poke_interval_ms(unsigned pokes)
@@ -105,13 +108,40 @@ static void wake_stopped(void)
 			part_poke(p, 1);
 }
 
+/* What has been sent to a connection that is not accepted yet nobody can look
+ * at. When a checkpoint has failed by that, at the next try who accepts is
+ * stopped last, after the others (and those of other hosts, most likely), when
+ * no connections come or go any more. */
+static struct {
+	uint64_t since; /* the others are parked */
+	uint64_t still; /* since then there were as many */
+	uint64_t waiting;
+} servers;
+
+static int servers_may_stop(void)
+{
+	uint64_t waiting, time = loop_now();
+
+	for (struct part *p = now.parts; p; p = p->next)
+		if (p->state < PART_PARKED && !p->serves && !p->stopped)
+			return 0;
+	waiting = remotes_waiting();
+	if (!servers.since || waiting != servers.waiting)
+		servers.still = time;
+	if (!servers.since)
+		servers.since = time;
+	servers.waiting = waiting;
+	return time - servers.still > STILL_NS ||
+	       time - servers.since > SERVE_NS;
+}
+
 static void stop_tick(struct loop_timer *timer)
 {
 	checkpoint_advance();
 	if (now.phase_done)
 		return;
 	for (struct part *p = now.parts; p && now.state == RUNNING; p = p->next)
-		if (p->state == PART_WAITING && p->member)
+		if (p->state == PART_WAITING && p->member && !p->serves)
 			part_poke(p, 0);
 	if (!now.poke_ms) {
 		now.poke_ms = POKE_MS + (loop_now() - now.phase_began) / 1000000;
@@ -119,11 +149,16 @@ static void stop_tick(struct loop_timer *timer)
 			if (p->pokes)
 				p->poke_due = loop_now() + now.poke_ms * 1000000;
 	}
+	if (now.gentle && now.state == RUNNING && servers_may_stop()) {
+		now.gentle = 0;
+		for (struct part *p = now.parts; p; p = p->next)
+			p->serves = 0;
+	}
 	if (now.state == RUNNING)
 		wake_stopped();
 	if (now.state != RUNNING)
 		return;
-	if (loop_now() - now.phase_began > 200000000)
+	if (loop_now() - now.phase_began > 200000000 && !now.gentle)
 		now.tick_ms = 10 * TICK_MS;
 	loop_timer_set(timer, now.tick_ms);
 }
@@ -145,6 +180,9 @@ void stop_begin(void)
 	if (now.number == 0)
 		now.number = ++registry->last_request;
 	__atomic_store_n(&registry->request, now.number, __ATOMIC_SEQ_CST);
+	memset(&servers, 0, sizeof(servers));
+	if (now.gentle)
+		remotes_find_servers();
 	checkpoint_deadline(now.stop_ms);
 	now.tick_ms = TICK_MS;
 	now.poke_ms = 0;

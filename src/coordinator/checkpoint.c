@@ -357,6 +357,8 @@ static json_t *prepare_body(int place)
 				    json_pack("{s:s, s:i}", "phase",
 					      phase_name(now.fault_phase),
 					      "error", now.fault_error));
+	if (now.tries)
+		json_object_set_new(body, "tries", json_integer(now.tries));
 	if (wire_bool(computation.options, "ignore_foreign", 0))
 		json_object_set_new(body, "ignore_foreign", json_true());
 	return body;
