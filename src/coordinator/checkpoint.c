@@ -40,6 +40,9 @@ static struct {
 	struct group *leader; /* writes the manifest */
 	int led;	      /* ... and has done it */
 	json_t *manifest;
+	/* As they were at the commit: with -kc groups leave one by one then. */
+	struct checkpoint_figures figures;
+	json_t *warned;
 	int64_t started, stopped, deadline, patience;
 	int64_t began[PHASE_COUNT]; /* each phase, ns; 0: not yet */
 	char reason[1024];
@@ -150,7 +153,8 @@ static void forget(void)
 	now.deadline = NEVER;
 	now.leader = NULL;
 	json_decref(now.manifest);
-	now.manifest = NULL;
+	json_decref(now.warned);
+	now.manifest = now.warned = NULL;
 }
 
 static void size_text(char *text, size_t size, int64_t bytes)
@@ -205,11 +209,14 @@ static json_t *phases(void)
 
 static void succeed(void)
 {
-	struct checkpoint_figures f = figures();
-	json_t *warned = warnings(), *warning, *data;
+	struct checkpoint_figures f = now.figures;
+	json_t *warning, *data;
 	char raw[32], stored[32], text[PATH_MAX + 512];
 	size_t i, length;
 
+	f.total_ms = loop_now() - now.started;
+	if (now.hold)
+		f.stop_ms = loop_now() - now.stopped;
 	size_text(raw, sizeof(raw), f.raw);
 	size_text(stored, sizeof(stored), f.stored);
 	length = snprintf(text, sizeof(text),
@@ -219,20 +226,20 @@ static void succeed(void)
 			  f.processes == 1 ? "" : "es", raw, stored,
 			  f.raw ? 100.0 * f.stored / f.raw : 100.0, f.stop_ms,
 			  f.total_ms / 1000, now.path);
-	json_array_foreach (warned, i, warning)
+	json_array_foreach (now.warned, i, warning)
 		if (length < sizeof(text))
 			length += snprintf(text + length, sizeof(text) - length,
 					   "note: %s\n",
 					   json_string_value(warning));
 	data = json_pack("{s:b, s:i, s:I, s:I, s:I, s:f, s:f, s:f, s:o, s:o, "
-			 "s:o}",
+			 "s:O}",
 			 "ok", 1, "generation", f.generation, "processes",
 			 (json_int_t)f.processes, "bytes", (json_int_t)f.raw,
 			 "stored", (json_int_t)f.stored, "compression",
 			 f.raw ? (double)f.stored / f.raw : 1.0, "stop_ms",
 			 f.stop_ms, "total_ms", f.total_ms, "phases_ms",
 			 phases(), "directory",
-			 wire_text(now.path), "warnings", warned);
+			 wire_text(now.path), "warnings", now.warned);
 	log_line("%.*s", (int)strcspn(text, "\n"), text);
 	computation.generation = now.generation;
 	forget();
@@ -374,15 +381,15 @@ static void send_commit(struct group *group, json_t *manifest)
 
 static void commit_begin(void)
 {
-	struct checkpoint_figures f;
 	struct group *g;
 
 	for (g = groups_first(); g && !g->taking_part;)
 		g = g->next;
 	now.leader = g;
 	now.led = 0;
-	f = figures();
-	now.manifest = manifest_make(&f, computation.options);
+	now.figures = figures();
+	now.warned = warnings();
+	now.manifest = manifest_make(&now.figures, computation.options);
 	send_commit(g, json_incref(now.manifest));
 }
 
@@ -390,12 +397,11 @@ static void commit_begin(void)
 static void commit_rest(void)
 {
 	struct group *g;
-	int place = 0;
 
 	now.led = 1;
-	for (g = groups_first(); g; place += g->taking_part, g = g->next)
+	for (g = groups_first(); g; g = g->next)
 		if (g->taking_part && g != now.leader && g->connection)
-			send_commit(g, manifest_part(now.manifest, g, place));
+			send_commit(g, manifest_part(now.manifest, g, g->place));
 }
 
 /* Of each group's connections to others the other ends. */
@@ -403,10 +409,9 @@ static struct match *match_remotes(void)
 {
 	struct match *match = match_new();
 	struct group *g;
-	int place = 0;
 
-	for (g = groups_first(); g; place += g->taking_part, g = g->next)
-		match_add(match, place,
+	for (g = groups_first(); g; g = g->next)
+		match_add(match, g->place,
 			  json_object_get(g->figures[PHASE_STOP], "remotes"));
 	return match;
 }
@@ -443,7 +448,6 @@ static void capture_begin(void)
 static void phase_begin(enum wire_phase phase)
 {
 	struct group *g;
-	int place = 0;
 
 	now.phase = phase;
 	now.began[phase] = clock_ns();
@@ -464,11 +468,11 @@ static void phase_begin(enum wire_phase phase)
 	}
 	if (rounds[phase].message == WIRE_NONE)
 		return;
-	for (g = groups_first(); g; place += g->taking_part, g = g->next)
+	for (g = groups_first(); g; g = g->next)
 		if (g->taking_part)
 			connection_send(g->connection, rounds[phase].message,
 					phase == PHASE_PREPARE
-						? prepare_body(place)
+						? prepare_body(g->place)
 						: json_pack("{s:i}", "request",
 							    now.request));
 }
@@ -477,7 +481,7 @@ static void phase_begin(enum wire_phase phase)
 static void phase_look(void)
 {
 	while (now.phase != PHASE_IDLE && !now.aborting) {
-		if (now.phase == PHASE_COMMIT && now.leader->done && !now.led)
+		if (now.phase == PHASE_COMMIT && !now.led && now.leader->done)
 			commit_rest();
 		if (!all_done())
 			return;
@@ -739,6 +743,7 @@ static int begin(char *err, size_t errsize)
 {
 	struct group *g;
 	int ret = generation_make(now.path, sizeof(now.path), err, errsize);
+	int place = 0;
 
 	if (ret < 0)
 		return ret;
@@ -749,8 +754,10 @@ static int begin(char *err, size_t errsize)
 	memset(now.began, 0, sizeof(now.began));
 	now.reason[0] = '\0';
 	now.groups = groups_count();
-	for (g = groups_first(); g; g = g->next)
+	for (g = groups_first(); g; g = g->next) {
 		g->taking_part = 1;
+		g->place = place++;
+	}
 	log_line("checkpoint: generation %d in %s", now.generation, now.path);
 	phase_begin(PHASE_PREPARE);
 	return 0;

@@ -144,6 +144,7 @@ struct group {
 
 	/* checkpoint.c's */
 	int taking_part;
+	int place; /* among those that take part */
 	int done; /* with the phase under way */
 	int written;
 	json_t *figures[PHASE_COUNT]; /* its DONE of each */

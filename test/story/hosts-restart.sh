@@ -13,14 +13,15 @@ go_on() {
 	resume_on a; resume_on b; resume_on c
 	await ready; await ready; await ready
 }
-checkpoint; ask -k
+check ask -kc >"$STORY_DIR/said"
+expect_file "$STORY_DIR/said" '3 processes'
 
 say "three to two"
 restart_on a --hosts a,b
 await_running
 expect_status host_groups 3
 expect_status processes 3
-go_on; checkpoint; kill_all
+go_on; check ask -kc >"$STORY_DIR/said"; wait_job >/dev/null
 expect_file "$STORY_DIR/said" '3 processes'
 
 say "two to one, by --map"
