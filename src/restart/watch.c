@@ -23,7 +23,7 @@
 #include "restart/spread.h"
 #include "restart/terminal.h"
 
-#define LAST_WORD_MS 5000 /* for the coordinator, when the program has ended */
+#define LAST_WORD_MS 10000 /* so late may the coordinator tell that all go on */
 
 /* SIGTTOU is there to be blocked: we move the terminal from the background. */
 static const int kept[] = {
