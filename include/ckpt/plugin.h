@@ -114,6 +114,9 @@ int ckpt_remote(const unsigned char own[16], uint16_t own_port,
 		const unsigned char other[16], uint16_t other_port,
 		struct ckpt_remote *remote);
 
+/* The computation has other host groups than this one. */
+int ckpt_has_others(void);
+
 /* A System V segment, or a piece of it, where the process has it attached. */
 struct ckpt_attachment {
 	uint64_t offset, length;
@@ -224,8 +227,8 @@ int ckpt_as(struct ckpt_restore *r, int pid, int (*call)(void *),
  * hears what is said about things of other groups. Returns when all groups have
  * come to it; all must call it equally often. */
 struct ckpt_meeting {
-	char mine[48];	 /* "": none, it only asks */
-	char theirs[48]; /* whom it asks for; "": nobody */
+	char mine[64];	 /* "": none, it only asks */
+	char theirs[64]; /* whom it asks for; "": nobody */
 	char says[192];
 	/* the answer */
 	int wanted;	 /* so many have asked for it */
@@ -239,6 +242,9 @@ void ckpt_proof(struct ckpt_restore *r, const char *what,
 		unsigned char proof[32]);
 /* Which of the host groups it is. */
 int ckpt_group(struct ckpt_restore *r);
+/* The nth address that its host had, loopback apart, as numbers; NULL behind
+ * the last. */
+const char *ckpt_host_address(struct ckpt_restore *r, size_t nth);
 
 /* See ckpt_restorer.bonds. */
 struct ckpt_bonds;

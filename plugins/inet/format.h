@@ -32,6 +32,8 @@ enum inet_flags {
 			       * INET_WAITS, its listener */
 	INET_PEER_CLOSED = 65536, /* the other end, in another host group, was
 				   * closed by who had it */
+	INET_HOSTS = 131072, /* there are processes on other hosts, to which it
+			      * may send datagrams, or from which it gets them */
 };
 
 /* INET_OPTION(level, number, name): an int each; the order is the format. */

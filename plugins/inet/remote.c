@@ -10,6 +10,9 @@
  * All of it in init, which makes these ends before any process. Three rounds
  * of ckpt_meet(): who has what; where it is called; all is done, so that who
  * waited to be accepted may call.
+ *
+ * Datagram sockets tell in the first round by which names others have known
+ * them; who was connected to one that has moved is connected to where it is.
  */
 #define _GNU_SOURCE
 #include <arpa/inet.h>
@@ -82,11 +85,23 @@ struct place {
 	struct inet_name wanted;
 };
 
+/* A datagram socket whose peer is known by another name now. */
+struct moved {
+	uint64_t ino;
+	struct inet_name peer;
+};
+
+static struct {
+	struct moved *list;
+	size_t count;
+} moved; /* to the end: connect() comes later */
+
 static struct {
 	struct ckpt_restore *r;
 	struct joint *joints;
-	struct ckpt_meeting *ends;
-	size_t count, open; /* open: not finished yet */
+	struct ckpt_meeting *ends; /* of these, then of datagram sockets */
+	size_t count, end_count, end_room;
+	size_t open; /* not finished yet */
 	struct place *places;
 	size_t place_count;
 	struct guest *guests;
@@ -231,6 +246,7 @@ static int find_joints(struct ckpt_restore *r)
 		count += inet_view(o, &view) == 0 && takes_part(view.record);
 	all.joints = array(count, sizeof(*all.joints));
 	all.ends = array(count, sizeof(*all.ends));
+	all.end_room = count;
 	all.guests = array(GUESTS_MAX, sizeof(*all.guests));
 	all.places = array(count, sizeof(*all.places));
 	if (!all.joints || !all.ends || !all.guests || !all.places)
@@ -253,8 +269,204 @@ static int find_joints(struct ckpt_restore *r)
 		all.joints[i].end = &all.ends[i];
 		name_end(&all.joints[i]);
 	}
+	all.end_count = all.count;
 	return 0;
 }
+
+/* They may have moved. */
+static void find_ends(void)
+{
+	size_t i;
+
+	for (i = 0; i < all.count; i++)
+		all.joints[i].end = &all.ends[i];
+}
+
+/* ---- datagram sockets ---- */
+
+static int parse_address(const char *text, unsigned port,
+			 struct inet_name *name)
+{
+	struct sockaddr_in6 six = {.sin6_family = AF_INET6};
+	struct sockaddr_in four = {.sin_family = AF_INET};
+
+	memset(name, 0, sizeof(*name));
+	if (inet_pton(AF_INET6, text, &six.sin6_addr) == 1) {
+		six.sin6_port = htons((uint16_t)port);
+		memcpy(name->address, &six, sizeof(six));
+		name->length = sizeof(six);
+		return 0;
+	}
+	if (inet_pton(AF_INET, text, &four.sin_addr) != 1)
+		return -EINVAL;
+	four.sin_port = htons((uint16_t)port);
+	memcpy(name->address, &four, sizeof(four));
+	name->length = sizeof(four);
+	return 0;
+}
+
+/* Only as long as nobody has a pointer to one of them. */
+static struct ckpt_meeting *end_add(void)
+{
+	struct ckpt_meeting *ends;
+
+	if (all.end_count == all.end_room) {
+		size_t room = 2 * all.end_room + 64;
+
+		ends = reallocarray(all.ends, room, sizeof(*ends));
+		if (!ends)
+			return NULL;
+		all.ends = ends;
+		all.end_room = room;
+	}
+	ends = &all.ends[all.end_count++];
+	memset(ends, 0, sizeof(*ends));
+	return ends;
+}
+
+static void datagram_key(char key[64], const struct inet_record *record,
+			 const struct inet_name *name)
+{
+	struct inet_name six = inet_in_family(name, AF_INET6);
+	char text[INET6_ADDRSTRLEN] = "?";
+	struct sockaddr_in6 address;
+
+	memcpy(&address, six.address, sizeof(address));
+	inet_ntop(AF_INET6, &address.sin6_addr, text, sizeof(text));
+	snprintf(key, 64, "%d %s %u", record->protocol % 256, text,
+		 ntohs(inet_port_of(name)));
+}
+
+static void datagram_known(const struct inet_record *record,
+			   const struct inet_name *name, int fd)
+{
+	struct inet_name own = inet_own(fd);
+	struct ckpt_meeting *end = end_add();
+
+	if (!end)
+		return;
+	datagram_key(end->mine, record, name);
+	snprintf(end->says, sizeof(end->says), "%d %u", is_here(name),
+		 ntohs(inet_port_of(&own)));
+}
+
+static int datagram_open(const struct inet_view *view)
+{
+	const struct inet_record *record = view->record;
+	uint16_t port = inet_port_of(&record->name);
+	struct inet_name name = record->name;
+	int fd = inet_single(all.r, view), ret;
+	const char *text;
+	size_t i;
+
+	if (fd < 0)
+		return fd;
+	ret = ckpt_adopt(all.r, view->object->id, fd);
+	if (ret < 0)
+		return ret;
+	fd = ckpt_object_fd(all.r, view->object->id);
+	if (port && !inet_is_any(&record->name) && !is_loopback(&record->name))
+		datagram_known(record, &record->name, fd);
+	for (i = 0; port && inet_is_any(&record->name) &&
+		    (text = ckpt_host_address(all.r, i)); i++)
+		if (parse_address(text, ntohs(port), &name) == 0)
+			datagram_known(record, &name, fd);
+	return 0;
+}
+
+static int open_datagrams(void)
+{
+	const struct ckpt_object *o = NULL;
+	struct inet_view view;
+	int ret = 0;
+
+	while (ret == 0 && (o = ckpt_object_by_inode(all.r, INET_KIND, 0, o))) {
+		if (inet_view(o, &view) < 0 ||
+		    !(view.record->flags & INET_HOSTS) ||
+		    ckpt_object_fd(all.r, o->id) >= 0)
+			continue;
+		ret = datagram_open(&view);
+	}
+	return ret;
+}
+
+/* In the order of the objects, for the answers. */
+static void ask_for_peers(void)
+{
+	const struct ckpt_object *o = NULL;
+	struct ckpt_meeting *end;
+	struct inet_view view;
+
+	while ((o = ckpt_object_by_inode(all.r, INET_KIND, 0, o))) {
+		if (inet_view(o, &view) < 0 ||
+		    !(view.record->flags & INET_HOSTS) ||
+		    !(view.record->flags & INET_CONNECTED))
+			continue;
+		end = end_add();
+		if (end)
+			datagram_key(end->theirs, view.record,
+				     &view.record->peer_name);
+	}
+}
+
+static void peer_heard(const struct inet_view *view,
+		       const struct ckpt_meeting *end)
+{
+	struct inet_name peer = view->record->peer_name;
+	struct moved *list;
+	int is_there;
+	unsigned port;
+
+	if (sscanf(end->hears, "%d %u", &is_there, &port) != 2)
+		return;
+	if (is_there)
+		inet_set_port(&peer, htons((uint16_t)port));
+	else if (parse_address(end->host, port, &peer) < 0)
+		return;
+	list = reallocarray(moved.list, moved.count + 1, sizeof(*list));
+	if (!list)
+		return;
+	moved.list = list;
+	peer = inet_in_family(&peer, view->record->domain);
+	list[moved.count++] = (struct moved){view->object->ino, peer};
+}
+
+static void hear_of_peers(size_t at)
+{
+	const struct ckpt_object *o = NULL;
+	struct inet_view view;
+
+	while ((o = ckpt_object_by_inode(all.r, INET_KIND, 0, o))) {
+		if (inet_view(o, &view) < 0 ||
+		    !(view.record->flags & INET_HOSTS) ||
+		    !(view.record->flags & INET_CONNECTED) ||
+		    at >= all.end_count)
+			continue;
+		if (all.ends[at].heard)
+			peer_heard(&view, &all.ends[at]);
+		at++;
+	}
+}
+
+/* They are in the order of their inodes. */
+struct inet_name inet_moved_peer(const struct inet_view *view)
+{
+	size_t low = 0, high = moved.count;
+
+	while (low < high) {
+		size_t middle = (low + high) / 2;
+
+		if (moved.list[middle].ino == view->object->ino)
+			return moved.list[middle].peer;
+		if (moved.list[middle].ino < view->object->ino)
+			low = middle + 1;
+		else
+			high = middle;
+	}
+	return view->record->peer_name;
+}
+
+/* ---- who calls ---- */
 
 /* The one at whose name somebody listens is called. Else the one whose name is
  * free: the other's gets free by that, see remind(). */
@@ -476,27 +688,6 @@ static void remind_all(void)
 }
 
 /* ---- calling ---- */
-
-static int parse_address(const char *text, unsigned port,
-			 struct inet_name *name)
-{
-	struct sockaddr_in6 six = {.sin6_family = AF_INET6};
-	struct sockaddr_in four = {.sin_family = AF_INET};
-
-	memset(name, 0, sizeof(*name));
-	if (inet_pton(AF_INET6, text, &six.sin6_addr) == 1) {
-		six.sin6_port = htons((uint16_t)port);
-		memcpy(name->address, &six, sizeof(six));
-		name->length = sizeof(six);
-		return 0;
-	}
-	if (inet_pton(AF_INET, text, &four.sin_addr) != 1)
-		return -EINVAL;
-	four.sin_port = htons((uint16_t)port);
-	memcpy(name->address, &four, sizeof(four));
-	name->length = sizeof(four);
-	return 0;
-}
 
 /* From one name after the other, as near to the old one as may be. */
 static int call_near(struct joint *joint, const struct inet_name *to)
@@ -985,6 +1176,7 @@ static void close_all(void)
 
 int inet_meet_all(struct ckpt_restore *r)
 {
+	size_t asked;
 	int ret;
 
 	all.r = r;
@@ -992,21 +1184,28 @@ int inet_meet_all(struct ckpt_restore *r)
 	find_here();
 	ret = find_joints(r);
 	if (ret == 0)
-		ret = ckpt_meet(r, all.ends, all.count);
+		ret = open_datagrams();
+	asked = all.end_count;
 	if (ret == 0) {
+		ask_for_peers();
+		find_ends();
+		ret = ckpt_meet(r, all.ends, all.end_count);
+	}
+	if (ret == 0) {
+		hear_of_peers(asked);
 		choose_roles();
 		remind_all();
 		ret = open_places();
 	}
 	if (ret == 0)
-		ret = ckpt_meet(r, all.ends, all.count);
+		ret = ckpt_meet(r, all.ends, all.end_count);
 	if (ret == 0)
 		ret = call_all(ROLE_CALLS);
 	if (ret == 0)
 		ret = make_all();
 	/* The places of listeners are heard once more. */
 	if (ret == 0)
-		ret = ckpt_meet(r, all.ends, all.count);
+		ret = ckpt_meet(r, all.ends, all.end_count);
 	if (ret == 0)
 		ret = call_all(ROLE_WAITS);
 	if (ret == 0) {

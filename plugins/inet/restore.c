@@ -122,6 +122,7 @@ static int inet_open(struct ckpt_restore *r, const struct ckpt_object *object)
 static int inet_connect(struct ckpt_restore *r,
 			const struct ckpt_object *object, int fd)
 {
+	struct inet_name peer;
 	struct inet_view view;
 	int ret = inet_view(object, &view);
 
@@ -132,9 +133,9 @@ static int inet_connect(struct ckpt_restore *r,
 		return inet_connect_stream(r, &view, fd);
 	/* First what waits: then only the peer may send. */
 	ret = inet_fill_datagrams(r, &view, fd);
+	peer = inet_moved_peer(&view);
 	if ((view.record->flags & INET_CONNECTED) &&
-	    connect(fd, inet_address(&view.record->peer_name),
-		    view.record->peer_name.length) < 0)
+	    connect(fd, inet_address(&peer), peer.length) < 0)
 		ckpt_report(r, "%s: cannot be connected again: %m",
 			    object->label);
 	inet_late(r, &view, fd);
@@ -166,7 +167,8 @@ static void inet_bonds(const struct ckpt_object *object,
 	if (view.record->peer_ino)
 		ckpt_bond(bonds, view.record->peer_ino);
 	/* With another group, once for all; so must be its listener. */
-	if ((view.record->flags & INET_PAIRED) || view.record->waiting)
+	if ((view.record->flags & (INET_PAIRED | INET_HOSTS)) ||
+	    view.record->waiting)
 		ckpt_bond_commons(bonds);
 	bond_port(bonds, view.record, &view.record->name);
 	if ((view.record->flags & (INET_WAITS | INET_CONNECTING)) &&

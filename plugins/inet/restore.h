@@ -82,6 +82,8 @@ void inet_call_all(struct ckpt_restore *r, const struct inet_view *view,
 
 /* remote.c: ends whose other end is in another host group. */
 int inet_meet_all(struct ckpt_restore *r);
+/* Where the peer of a connected datagram socket is now. */
+struct inet_name inet_moved_peer(const struct inet_view *view);
 extern int inet_is_meeting; /* nobody calls to wait, until that is over */
 
 /* datagram.c */

@@ -275,6 +275,8 @@ static int inet_save(const struct ckpt_fd *fd, struct ckpt_record *out)
 		ret = inet_stream(fd, &record);
 	else if (record.peer_name.length)
 		record.flags |= INET_CONNECTED;
+	if (record.type == TYPE_DATAGRAM && ckpt_has_others())
+		record.flags |= INET_HOSTS;
 	if (ret < 0)
 		return ret;
 	/* A look would take a waiting error. */

@@ -12,6 +12,7 @@
 #define FAMILY_NETLINK 16
 #define PROTOCOL_TCP 6
 #define TYPE_STREAM 1
+#define TYPE_DATAGRAM 2
 #define TYPE_RAW 3
 #define TYPE_CLOEXEC 02000000
 #define MESSAGE_OOB 1

@@ -831,6 +831,30 @@ void inet_call_all(struct ckpt_restore *r, const struct inet_view *view,
 	free(callers);
 }
 
+/* Two may be bound to one port, but one may listen only. */
+static int listen_elsewhere(struct ckpt_restore *r,
+			    const struct inet_view *view, int *fd)
+{
+	struct inet_name name = without_port(&view->record->name), own;
+	char old[INET_TEXT], new[INET_TEXT];
+	int other = inet_new(view->record);
+
+	if (other < 0 || inet_bind(other, &name) < 0 ||
+	    listen(other, SOMAXCONN) < 0) {
+		if (other >= 0)
+			close(other);
+		return -1;
+	}
+	close(*fd);
+	*fd = other;
+	own = inet_own(other);
+	ckpt_report(r, "%s: cannot have the address %s again: somebody else "
+		       "listens there; it has %s now", view->object->label,
+		    inet_text(&view->record->name, old, sizeof(old)),
+		    inet_text(&own, new, sizeof(new)));
+	return 0;
+}
+
 static int open_listener(struct ckpt_restore *r, const struct inet_view *view)
 {
 	int fd = inet_single(r, view);
@@ -841,7 +865,8 @@ static int open_listener(struct ckpt_restore *r, const struct inet_view *view)
 		return fd;
 	count = find_callers(r, view->object, &callers);
 	/* As many as have to be, until inet_connect_stream(). */
-	if (listen(fd, SOMAXCONN) < 0)
+	if (listen(fd, SOMAXCONN) < 0 &&
+	    (errno != EADDRINUSE || listen_elsewhere(r, view, &fd) < 0))
 		ckpt_report(r, "%s: cannot listen again: %m",
 			    view->object->label);
 	else if (count || inet_is_meeting)

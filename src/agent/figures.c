@@ -1,6 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /* What the coordinator hears of a phase: numbers, images, files, warnings. */
 #define _GNU_SOURCE
+#include <ifaddrs.h>
+#include <net/if.h>
+#include <netdb.h>
+#include <netinet/in.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/utsname.h>
@@ -81,6 +85,33 @@ static json_t *files_report(void)
 	return list;
 }
 
+/* By which other hosts have called it. */
+static json_t *addresses(void)
+{
+	struct ifaddrs *all = NULL, *at;
+	json_t *list = json_array();
+	char text[NI_MAXHOST];
+
+	if (getifaddrs(&all) < 0)
+		return list;
+	for (at = all; at; at = at->ifa_next) {
+		int family = at->ifa_addr ? at->ifa_addr->sa_family : 0;
+
+		if ((family != AF_INET && family != AF_INET6) ||
+		    (at->ifa_flags & IFF_LOOPBACK) ||
+		    getnameinfo(at->ifa_addr,
+				family == AF_INET ?
+					sizeof(struct sockaddr_in) :
+					sizeof(struct sockaddr_in6),
+				text, sizeof(text), NULL, 0, NI_NUMERICHOST))
+			continue;
+		if (!strchr(text, '%')) /* of one link only */
+			json_array_append_new(list, json_string(text));
+	}
+	freeifaddrs(all);
+	return list;
+}
+
 /* Of this host; for people, and for a refusal that says more than "no". */
 static json_t *facts(void)
 {
@@ -102,7 +133,8 @@ static json_t *facts(void)
 	}
 	if (file)
 		fclose(file);
-	return json_pack("{s:o, s:o, s:o, s:i}", "kernel",
+	return json_pack("{s:o, s:o, s:o, s:o, s:i}", "addresses",
+			 addresses(), "kernel",
 			 wire_text(name.release), "cpu", wire_text(cpu),
 			 "features", wire_text(features), "page_size",
 			 (int)sysconf(_SC_PAGESIZE));

@@ -619,11 +619,12 @@ static void tell(const struct end *mine, const json_t *answer)
 		at = (at + 1) % REGISTRY_REMOTES;
 	r.request = now.number;
 	all[at] = r;
-	agent.registry->remotes = now.number;
 }
 
 void remotes_take(const json_t *answers)
 {
+	if (now.groups > 1)
+		agent.registry->remotes = now.number;
 	for (size_t i = 0; i < ends.count; i++)
 		if (ends.list[i].how == REMOTE_HELD &&
 		    json_is_array(json_array_get(answers, i)))

@@ -184,6 +184,13 @@ int ckpt_group(struct ckpt_restore *r)
 	abort();
 }
 
+const char *ckpt_host_address(struct ckpt_restore *r, size_t nth)
+{
+	(void)r;
+	(void)nth;
+	abort();
+}
+
 int ckpt_foreground(struct ckpt_restore *r)
 {
 	(void)r;

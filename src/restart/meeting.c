@@ -153,6 +153,16 @@ int ckpt_group(struct ckpt_restore *r)
 	return r->job->group;
 }
 
+const char *ckpt_host_address(struct ckpt_restore *r, size_t nth)
+{
+	const json_t *groups = json_object_get(r->job->manifest, "groups");
+	const json_t *facts = json_object_get(json_array_get(groups, 0),
+					      "facts");
+
+	return json_string_value(
+		json_array_get(json_object_get(facts, "addresses"), nth));
+}
+
 void meeting_hold(struct ckpt_restore *r)
 {
 	const struct ckpt_restorer *k;

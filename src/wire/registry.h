@@ -137,7 +137,7 @@ struct registry_header {
 	/* For the next agent, when this one is killed: it goes on counting,
 	 * and sweeps what an unfinished checkpoint has left here. */
 	uint32_t last_request;
-	uint32_t remotes; /* the request that has ends in other groups */
+	uint32_t remotes; /* the request in which there are other groups */
 	char generation_dir[1024]; /* absolute; empty: nothing under way */
 	int64_t since; /* when it was made: seconds, CLOCK_REALTIME */
 	/* Where members of other users find root's agent, who cannot enter its

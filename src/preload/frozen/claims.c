@@ -113,6 +113,12 @@ int64_t ckpt_since(void)
 	return preload.registry ? preload.registry->since : INT64_MAX;
 }
 
+int ckpt_has_others(void)
+{
+	return preload.registry && frozen.request &&
+	       preload.registry->remotes == frozen.request;
+}
+
 int ckpt_remote(const unsigned char own[16], uint16_t own_port,
 		const unsigned char other[16], uint16_t other_port,
 		struct ckpt_remote *remote)
@@ -124,8 +130,7 @@ int ckpt_remote(const unsigned char own[16], uint16_t own_port,
 	const struct registry_remote *all, *r;
 	uint32_t at, n;
 
-	if (!preload.registry || !frozen.request ||
-	    preload.registry->remotes != frozen.request)
+	if (!ckpt_has_others())
 		return 0;
 	__builtin_memcpy(asked.own, own, 16);
 	__builtin_memcpy(asked.other, other, 16);
