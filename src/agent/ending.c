@@ -40,6 +40,7 @@ void ending_finish(void)
 	part_free_all();
 	files_free();
 	remotes_free();
+	tree_forget();
 	generation_close(&now.generation);
 	agent.registry->generation_dir[0] = 0;
 	json_decref(now.warnings);

@@ -161,8 +161,8 @@ json_t *figures_capture(void)
 
 	for (struct part *p = now.parts; p; p = p->next)
 		bytes += (json_int_t)p->bytes;
-	return json_pack("{s:I, s:o, s:o}", "bytes", bytes, "tree",
-			 tree_report(), "shared", tree_shared());
+	tree_look();
+	return json_pack("{s:I}", "bytes", bytes);
 }
 
 json_t *figures_release(void)
@@ -185,8 +185,9 @@ json_t *figures_write(void)
 		stored += (json_int_t)p->written.stored;
 		size += (json_int_t)p->written.file_size;
 	}
-	return json_pack("{s:o, s:o, s:O, s:o, s:I, s:I, s:I}", "images",
-			 images, "files", files, "warnings", now.warnings,
-			 "facts", facts(), "raw", raw, "stored", stored, "size",
-			 size);
+	return json_pack("{s:o, s:o, s:O, s:o, s:o, s:o, s:I, s:I, s:I}",
+			 "images", images, "files", files, "warnings",
+			 now.warnings, "facts", facts(), "tree", tree_report(),
+			 "shared", tree_shared(), "raw", raw, "stored", stored,
+			 "size", size);
 }

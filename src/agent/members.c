@@ -300,6 +300,31 @@ struct suspects {
 
 static struct suspects suspects; /* as the last look left them */
 
+static struct {
+	pid_t *list;
+	size_t count, room;
+} dead; /* children that the last look has met */
+
+static void dead_add(pid_t pid)
+{
+	if (dead.count == dead.room) {
+		size_t room = dead.room ? 2 * dead.room : 16;
+		pid_t *more = reallocarray(dead.list, room, sizeof(*more));
+
+		if (!more)
+			return;
+		dead.list = more;
+		dead.room = room;
+	}
+	dead.list[dead.count++] = pid;
+}
+
+size_t members_dead_children(const pid_t **list)
+{
+	*list = dead.list;
+	return dead.count;
+}
+
 struct walk {
 	pid_t *pids; /* still to be walked, as parent */
 	size_t count, room;
@@ -442,8 +467,13 @@ static void look_at_child(pid_t pid, void *data)
 
 	if (m || is_writer(pid) || pid == getpid() || pid == agent.init)
 		return; /* members are walked by themselves */
-	if (proc_stat(pid, 0, &stat) < 0 || stat.state == 'Z' ||
-	    stat.state == 'X' || proc_status(pid, &status) < 0)
+	if (proc_stat(pid, 0, &stat) < 0)
+		return;
+	if (stat.state == 'Z' || stat.state == 'X') {
+		dead_add(pid);
+		return;
+	}
+	if (proc_status(pid, &status) < 0)
 		return;
 	walk_add(walk, pid);
 	if (proc_same_memory(pid, walk->parent)) {
@@ -472,6 +502,7 @@ int members_stranger(uint64_t since, struct members_pending *pending,
 	struct walk walk = {.since = since, .pending = pending, .out = out};
 
 	memset(pending, 0, sizeof(*pending));
+	dead.count = 0;
 	members_scan();
 	for (struct member *m = members.first; m; m = m->next) {
 		walk_add(&walk, m->pid);

@@ -59,6 +59,8 @@ struct members_stranger {
 };
 int members_stranger(uint64_t since, struct members_pending *pending,
 		     struct members_stranger *out);
+/* Whom that look has met dead, not fetched yet by their parents. */
+size_t members_dead_children(const pid_t **list);
 
 /* 1: somebody of the group has no slot yet, though everybody who has made him
  * may be dead: a child by fork that has not run yet, a program that has not

@@ -187,13 +187,15 @@ void figures_progress(void); /* if there is any */
 json_t *figures_stop(void);
 json_t *figures_capture(void);
 
-/* While everybody is parked: [{pid, ppid, pgid, sid, state, status, program}]
- * of all processes, zombies too; and [[[pid, fd], ...], ...], the open file
- * descriptions that more than one process holds. See HACKING.md. */
+/* While everybody is parked; then [{pid, ppid, pgid, sid, state, status,
+ * program}] of all processes, zombies too; and [[[pid, fd], ...], ...], the
+ * open file descriptions that more than one process holds. See HACKING.md. */
+void tree_look(void);
 json_t *tree_report(void);
+json_t *tree_shared(void);
+void tree_forget(void);
 /* ids.c: [{tids, uid, gid, groups, ...}], or NULL: nothing to tell. */
 json_t *ids_report(pid_t pid);
-json_t *tree_shared(void);
 
 /* remotes.c: for "remotes" of STOP and of CAPTURE, see HACKING.md. */
 json_t *remotes_report(void);

@@ -46,7 +46,7 @@ void prepare_pending(void)
 	ending_fail_text(pid, stat.comm, -ETIMEDOUT, text);
 }
 
-static void tree_look(struct loop_timer *timer)
+static void tree_check(struct loop_timer *timer)
 {
 	struct members_stranger stranger;
 
@@ -99,8 +99,8 @@ static void prepare_done(struct worker_job *job)
 						  : "cannot open the store");
 		return;
 	}
-	now.tick.fire = tree_look;
-	tree_look(&now.tick);
+	now.tick.fire = tree_check;
+	tree_check(&now.tick);
 }
 
 static enum wire_phase phase_of(const char *name)

@@ -140,6 +140,33 @@ static DIR *task_dir(pid_t pid)
 	return opendir(path);
 }
 
+/* opendir() takes as long as all the rest, where there is little to read. */
+int proc_numbers(const char *path,
+		 void (*found)(int dir, const char *name, void *data),
+		 void *data)
+{
+	union {
+		struct dirent64 entry;
+		char space[2048];
+	} room;
+	int dir = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	ssize_t got, at;
+
+	if (dir < 0)
+		return -errno;
+	while ((got = getdents64(dir, &room, sizeof(room))) > 0)
+		for (at = 0; at < got;) {
+			const struct dirent64 *entry =
+				(const void *)(room.space + at);
+
+			at += entry->d_reclen;
+			if (isdigit((unsigned char)*entry->d_name))
+				found(dir, entry->d_name, data);
+		}
+	close(dir);
+	return 0;
+}
+
 int proc_all_threads(pid_t pid, pid_t **tids)
 {
 	DIR *dir = task_dir(pid);
@@ -223,18 +250,25 @@ static void children_of(int task_dir, const char *tid,
 	close(fd);
 }
 
+struct children {
+	void (*found)(pid_t child, void *data);
+	void *data;
+};
+
+static void task_children(int dir, const char *tid, void *data)
+{
+	const struct children *children = data;
+
+	children_of(dir, tid, children->found, children->data);
+}
+
 int proc_children(pid_t pid, void (*found)(pid_t child, void *data), void *data)
 {
-	DIR *dir = task_dir(pid);
-	struct dirent *entry;
+	struct children children = {found, data};
+	char path[64];
 
-	if (!dir)
-		return -errno;
-	while ((entry = readdir(dir)))
-		if (isdigit((unsigned char)entry->d_name[0]))
-			children_of(dirfd(dir), entry->d_name, found, data);
-	closedir(dir);
-	return 0;
+	path_of(path, sizeof(path), pid, 0, "task");
+	return proc_numbers(path, task_children, &children);
 }
 
 void proc_everybody(void (*found)(pid_t pid, void *data), void *data)

@@ -47,6 +47,11 @@ int proc_threads(pid_t pid, pid_t *tids, int max);
 int proc_all_threads(pid_t pid, pid_t **tids);
 /* By a signal: all of its threads, but those that have ended. */
 int proc_has_stopped(pid_t pid);
+/* Calls found() with each number that is a name in a directory of /proc, and
+ * with the directory. */
+int proc_numbers(const char *path,
+		 void (*found)(int dir, const char *name, void *data),
+		 void *data);
 /* Calls found() with each child of any of its threads. */
 int proc_children(pid_t pid, void (*found)(pid_t child, void *data),
 		  void *data);

@@ -3,7 +3,7 @@
  * What no process can tell of itself: who is whose child, which of the
  * children are dead and not fetched yet, and which descriptors of different
  * processes stand for one open file description. Looked up while everybody is
- * parked. Only descriptors of the same file are compared, by sorting, so that
+ * parked, told when they run again. Only descriptors of the same file are compared, by sorting, so that
  * the work grows with their number and not with its square.
  */
 #define _GNU_SOURCE
@@ -114,52 +114,99 @@ static pid_t inside(pid_t pid)
 	return asked.answer;
 }
 
-static void add_process(json_t *tree, pid_t pid, const struct proc_stat *stat,
+struct process {
+	pid_t pid, ppid, pgid, sid;
+	const char *state;
+	int status;
+	char program[24];
+	json_t *ids;
+};
+
+static struct {
+	struct process *list;
+	size_t count, room;
+} tree;
+
+static void add_process(pid_t pid, const struct proc_stat *stat,
 			const char *state)
 {
-	pid_t session = inside(stat->sid);
-	json_t *ids = stat->state == 'Z' ? NULL : ids_report(pid), *process;
+	struct process *process;
 
-	process = json_pack(
-		"{s:i, s:i, s:i, s:i, s:s, s:i, s:o}", "pid", (int)pid, "ppid",
-		(int)(part_find(stat->ppid) ? stat->ppid : 0), "pgid",
-		(int)(session ? stat->pgid : inside(stat->pgid)), "sid",
-		(int)session, "state", state, "status",
-		stat->state == 'Z' ? stat->wait_status : 0, "program",
-		wire_text(stat->comm));
-	if (ids)
-		json_object_set_new(process, "ids", ids);
-	json_array_append_new(tree, process);
+	if (tree.count == tree.room) {
+		size_t room = tree.room ? 2 * tree.room : 64;
+		void *list = reallocarray(tree.list, room, sizeof(*process));
+
+		if (!list) {
+			ending_fail(NULL, -ENOMEM, "looking at the tree");
+			return;
+		}
+		tree.list = list;
+		tree.room = room;
+	}
+	process = &tree.list[tree.count++];
+	process->pid = pid;
+	process->ppid = part_find(stat->ppid) ? stat->ppid : 0;
+	process->sid = inside(stat->sid);
+	process->pgid = process->sid ? stat->pgid : inside(stat->pgid);
+	process->state = state;
+	process->status = stat->state == 'Z' ? stat->wait_status : 0;
+	memcpy(process->program, stat->comm, sizeof(process->program));
+	process->ids = stat->state == 'Z' ? NULL : ids_report(pid);
 }
 
-/* The parts' children that are no parts: zombies are still theirs to fetch. */
-static void add_zombie(pid_t pid, void *tree)
+/* The parts' children that are no parts: zombies are still theirs to fetch.
+ * STOP has just looked at all children. */
+static void add_zombies(void)
+{
+	const pid_t *list;
+	size_t count = members_dead_children(&list), i;
+	struct proc_stat stat;
+
+	for (i = 0; i < count; i++)
+		if (!part_find(list[i]) && proc_stat(list[i], 0, &stat) == 0 &&
+		    stat.state == 'Z' && part_find(stat.ppid))
+			add_process(list[i], &stat, "zombie");
+}
+
+static void look_at_processes(void)
 {
 	struct proc_stat stat;
 
-	if (!part_find(pid) && proc_stat(pid, 0, &stat) == 0 &&
-	    stat.state == 'Z')
-		add_process(tree, pid, &stat, "zombie");
-}
-
-json_t *tree_report(void)
-{
-	json_t *tree = json_array();
-	struct proc_stat stat;
-
-	for (struct part *p = now.parts; p; p = p->next) {
+	tree.count = 0;
+	for (struct part *p = now.parts; p && now.state == RUNNING;
+	     p = p->next) {
 		if (proc_stat(p->pid, 0, &stat) < 0)
 			continue; /* the death is noticed elsewhere */
 		if (stat.state == 'Z')
 			stat.state = 'R'; /* its leader alone has ended */
 		p->ppid = stat.ppid;
-		add_process(tree, p->pid, &stat,
-			    p->woken ? "stopped" : "running");
-		proc_children(p->pid, add_zombie, tree);
+		add_process(p->pid, &stat, p->woken ? "stopped" : "running");
 	}
+	add_zombies();
 	outside_forget();
 	asked.pid = 0;
-	return tree;
+}
+
+json_t *tree_report(void)
+{
+	json_t *list = json_array(), *entry;
+	size_t i;
+
+	for (i = 0; i < tree.count; i++) {
+		const struct process *process = &tree.list[i];
+
+		entry = json_pack("{s:i, s:i, s:i, s:i, s:s, s:i, s:o}", "pid",
+				  (int)process->pid, "ppid",
+				  (int)process->ppid, "pgid",
+				  (int)process->pgid, "sid", (int)process->sid,
+				  "state", process->state, "status",
+				  process->status, "program",
+				  wire_text(process->program));
+		if (process->ids)
+			json_object_set(entry, "ids", process->ids);
+		json_array_append_new(list, entry);
+	}
+	return list;
 }
 
 /* ---- shared descriptions ---- */
@@ -176,6 +223,13 @@ struct holders {
 	size_t count, room;
 	int lost; /* out of memory */
 };
+
+/* Sorted: those of one description side by side. Of each the number. */
+static struct {
+	struct holders all;
+	size_t *classes;
+	size_t count;
+} shared;
 
 static void note(struct holders *all, pid_t pid, pid_t tid, int fd,
 		 const struct stat *st)
@@ -195,21 +249,21 @@ static void note(struct holders *all, pid_t pid, pid_t tid, int fd,
 		(struct holder){pid, tid, fd, st->st_dev, st->st_ino};
 }
 
-static void note_descriptors(struct holders *all, pid_t pid)
+static void note_descriptor(int dir, const char *name, void *data)
 {
-	struct dirent *entry;
+	const struct part *p = data;
 	struct stat st;
-	char path[32];
-	DIR *dir;
 
-	snprintf(path, sizeof(path), "/proc/%d/fd", pid);
-	dir = opendir(path);
-	while (dir && (entry = readdir(dir)))
-		if (*entry->d_name != '.' &&
-		    fstatat(dirfd(dir), entry->d_name, &st, 0) == 0)
-			note(all, pid, pid, atoi(entry->d_name), &st);
-	if (dir)
-		closedir(dir);
+	if (fstatat(dir, name, &st, 0) == 0)
+		note(&shared.all, p->pid, p->pid, atoi(name), &st);
+}
+
+static void note_descriptors(struct part *p)
+{
+	char path[32];
+
+	snprintf(path, sizeof(path), "/proc/%d/fd", p->pid);
+	proc_numbers(path, note_descriptor, p);
 }
 
 /* Those on their way through sockets: the service thread has looked and has
@@ -279,8 +333,41 @@ static int full_order(const void *left, const void *right)
 	return order;
 }
 
+static void look_at_descriptors(void)
+{
+	struct holders *all = &shared.all;
+	size_t i, from = 0;
+
+	all->count = shared.count = 0;
+	all->lost = 0;
+	if (now.parts && !now.parts->next)
+		return; /* one process shares with nobody */
+	for (struct part *p = now.parts; p; p = p->next) {
+		note_descriptors(p);
+		if (p->inside_tid)
+			note_inside(all, p->pid, p->inside_tid);
+	}
+	free(shared.classes);
+	shared.classes = reallocarray(NULL, all->count + 1,
+				      sizeof(*shared.classes));
+	if (all->lost || !shared.classes) {
+		ending_fail(NULL, -ENOMEM, "comparing descriptors");
+		return;
+	}
+	if (all->count)
+		qsort(all->list, all->count, sizeof(*all->list), full_order);
+	for (i = 1; i <= all->count; i++) {
+		if (i < all->count &&
+		    file_order(&all->list[i - 1], &all->list[i]) == 0 &&
+		    description_order(&all->list[i - 1], &all->list[i]) == 0)
+			continue;
+		shared.classes[shared.count++] = i - from;
+		from = i;
+	}
+}
+
 /* Of equal descriptions the lowest descriptor of each process. */
-static void add_class(json_t *shared, const struct holder *first, size_t count)
+static void add_class(json_t *list, const struct holder *first, size_t count)
 {
 	json_t *class;
 	size_t i;
@@ -293,34 +380,37 @@ static void add_class(json_t *shared, const struct holder *first, size_t count)
 			json_array_append_new(
 				class, json_pack("[i, i]", (int)first[i].pid,
 						 first[i].fd));
-	json_array_append_new(shared, class);
+	json_array_append_new(list, class);
 }
 
 json_t *tree_shared(void)
 {
-	json_t *shared = json_array();
-	struct holders all = {0};
-	size_t i, from = 0;
+	const struct holder *first = shared.all.list;
+	json_t *list = json_array();
+	size_t i;
 
-	if (now.parts && !now.parts->next)
-		return shared; /* one process shares with nobody */
-	for (struct part *p = now.parts; p; p = p->next) {
-		note_descriptors(&all, p->pid);
-		if (p->inside_tid)
-			note_inside(&all, p->pid, p->inside_tid);
+	for (i = 0; i < shared.count; i++) {
+		add_class(list, first, shared.classes[i]);
+		first += shared.classes[i];
 	}
-	if (all.lost)
-		ending_fail(NULL, -ENOMEM, "comparing descriptors");
-	if (all.count)
-		qsort(all.list, all.count, sizeof(*all.list), full_order);
-	for (i = 1; i <= all.count; i++) {
-		if (i < all.count &&
-		    file_order(&all.list[i - 1], &all.list[i]) == 0 &&
-		    description_order(&all.list[i - 1], &all.list[i]) == 0)
-			continue;
-		add_class(shared, &all.list[from], i - from);
-		from = i;
-	}
-	free(all.list);
-	return shared;
+	return list;
+}
+
+void tree_look(void)
+{
+	look_at_processes();
+	look_at_descriptors();
+}
+
+void tree_forget(void)
+{
+	size_t i;
+
+	for (i = 0; i < tree.count; i++)
+		json_decref(tree.list[i].ids);
+	free(tree.list);
+	free(shared.all.list);
+	free(shared.classes);
+	memset(&tree, 0, sizeof(tree));
+	memset(&shared, 0, sizeof(shared));
 }

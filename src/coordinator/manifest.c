@@ -30,8 +30,7 @@ json_t *manifest_make(const struct checkpoint_figures *figures,
 		      const json_t *options)
 {
 	json_t *groups = json_array(), *images = json_array();
-	json_t *files = json_array(), *warnings = json_array(), *written,
-	       *captured;
+	json_t *files = json_array(), *warnings = json_array(), *written;
 	char when[32];
 	time_t seconds = time(NULL);
 	struct tm tm;
@@ -43,16 +42,15 @@ json_t *manifest_make(const struct checkpoint_figures *figures,
 		if (!g->taking_part)
 			continue;
 		written = g->figures[PHASE_WRITE];
-		captured = g->figures[PHASE_CAPTURE];
 		json_array_append_new(
 			groups,
 			json_pack("{s:o, s:I, s:b, s:O?, s:O*, s:O*}", "host",
 				  wire_text(g->host), "group",
 				  (json_int_t)g->number, "capsule", g->capsule,
 				  "facts", json_object_get(written, "facts"),
-				  "tree", json_object_get(captured, "tree"),
+				  "tree", json_object_get(written, "tree"),
 				  "shared",
-				  json_object_get(captured, "shared")));
+				  json_object_get(written, "shared")));
 		append(images, written, "images", index);
 		append(warnings, written, "warnings", -1);
 		/* Device and inode mean something on that host only. */
