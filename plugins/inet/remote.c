@@ -62,6 +62,7 @@ struct joint {
 	struct inet_view view, queue;
 	struct ckpt_meeting *end;
 	enum role role;
+	size_t asks; /* ROLE_WAITS: the end that asks for the address */
 	int fd, error;
 	int finished;
 	/* What goes out: our hello, our unread bytes, theirs; what comes in:
@@ -282,7 +283,7 @@ static void find_ends(void)
 		all.joints[i].end = &all.ends[i];
 }
 
-/* ---- datagram sockets ---- */
+/* ---- addresses ---- */
 
 static int parse_address(const char *text, unsigned port,
 			 struct inet_name *name)
@@ -324,17 +325,56 @@ static struct ckpt_meeting *end_add(void)
 	return ends;
 }
 
-static void datagram_key(char key[64], const struct inet_record *record,
-			 const struct inet_name *name)
+static const char *address_text(const struct inet_name *name,
+				char text[INET6_ADDRSTRLEN])
 {
 	struct inet_name six = inet_in_family(name, AF_INET6);
-	char text[INET6_ADDRSTRLEN] = "?";
 	struct sockaddr_in6 address;
 
 	memcpy(&address, six.address, sizeof(address));
-	inet_ntop(AF_INET6, &address.sin6_addr, text, sizeof(text));
-	snprintf(key, 64, "%d %s %u", record->protocol % 256, text,
-		 ntohs(inet_port_of(name)));
+	strcpy(text, "?");
+	inet_ntop(AF_INET6, &address.sin6_addr, text, INET6_ADDRSTRLEN);
+	return text;
+}
+
+/* Who waits at a listener of ours wants to know where its host's addresses are;
+ * others are told of each name by itself. */
+static void tell_addresses(void)
+{
+	char address[INET6_ADDRSTRLEN];
+	struct ckpt_meeting *end;
+	struct inet_name name;
+	const char *text;
+	size_t i;
+
+	for (i = 0; (text = ckpt_host_address(all.r, i)); i++) {
+		if (parse_address(text, 1, &name) < 0 || !(end = end_add()))
+			continue;
+		snprintf(end->mine, sizeof(end->mine), "host %d %s",
+			 ckpt_group(all.r), address_text(&name, address));
+		snprintf(end->says, sizeof(end->says), "%d", is_here(&name));
+	}
+	for (i = 0; i < all.count; i++) {
+		const struct inet_record *record = all.joints[i].view.record;
+
+		if (all.joints[i].role != ROLE_WAITS || !(end = end_add()))
+			continue;
+		all.joints[i].asks = (size_t)(end - all.ends);
+		snprintf(end->theirs, sizeof(end->theirs), "host %u %s",
+			 record->side,
+			 address_text(&record->peer_name, address));
+	}
+}
+
+/* ---- datagram sockets ---- */
+
+static void datagram_key(char key[64], const struct inet_record *record,
+			 const struct inet_name *name)
+{
+	char text[INET6_ADDRSTRLEN];
+
+	snprintf(key, 64, "%d %s %u", record->protocol % 256,
+		 address_text(name, text), ntohs(inet_port_of(name)));
 }
 
 static void datagram_known(const struct inet_record *record,
@@ -568,14 +608,10 @@ static void say_place(struct joint *joint, const struct place *place,
 		      int can_be_called)
 {
 	struct inet_name own = inet_own(place->fd);
-	struct inet_name six = inet_in_family(&own, AF_INET6);
-	char text[INET6_ADDRSTRLEN] = "?";
-	struct sockaddr_in6 name;
+	char text[INET6_ADDRSTRLEN];
 
-	memcpy(&name, six.address, sizeof(name));
-	inet_ntop(AF_INET6, &name.sin6_addr, text, sizeof(text));
 	snprintf(joint->end->says, sizeof(joint->end->says), "%d %d %s %u",
-		 can_be_called, inet_is_any(&own), text,
+		 can_be_called, inet_is_any(&own), address_text(&own, text),
 		 ntohs(inet_port_of(&own)));
 }
 
@@ -703,8 +739,7 @@ static int call_near(struct joint *joint, const struct inet_name *to)
 	joint->error = fd < 0 ? -fd : 0;
 	inet_set_port(&froms[1], 0);
 	for (i = 0; fd < 0 && i < 3; i++) {
-		if (fd == -ECONNREFUSED || fd == -ETIMEDOUT ||
-		    fd == -EHOSTUNREACH || fd == -ENETUNREACH)
+		if (fd == -ECONNREFUSED || fd == -ETIMEDOUT)
 			break; /* it is not for our name */
 		fd = inet_new(record);
 		if (fd < 0)
@@ -732,6 +767,9 @@ static int call_place(struct joint *joint)
 	if (sscanf(joint->end->hears, "%d %d %63s %u", &can_be_called, &is_any,
 		   text, &port) != 4)
 		return -EPROTO;
+	/* A listener has not said it of all names. */
+	if (joint->role == ROLE_WAITS)
+		can_be_called = *all.ends[joint->asks].hears == '1';
 	if (!is_any) {
 		parse_address(text, port, &tos[0]);
 	} else if (can_be_called) {
@@ -739,10 +777,6 @@ static int call_place(struct joint *joint)
 		inet_set_port(&tos[0], htons((uint16_t)port));
 	}
 	parse_address(joint->end->host, port, &tos[1]);
-	/* A listener has not said it of all names. */
-	if (joint->role == ROLE_WAITS && is_any &&
-	    !inet_is_same(&tos[0], &tos[1]))
-		tos[0].length = 0;
 	for (i = 0; fd < 0 && i < 2; i++)
 		if (tos[i].length)
 			fd = call_near(joint, &tos[i]);
@@ -1183,6 +1217,8 @@ int inet_meet_all(struct ckpt_restore *r)
 	inet_is_meeting = 1;
 	find_here();
 	ret = find_joints(r);
+	if (ret == 0)
+		tell_addresses();
 	if (ret == 0)
 		ret = open_datagrams();
 	asked = all.end_count;

@@ -2,7 +2,7 @@
 /*
  * TCP connections in many states between two programs, on two hosts:
  *
- *	hosts-tcp serve PORT ROUNDS
+ *	hosts-tcp serve PORT ROUNDS (serve6: for one that calls by IPv6)
  *	hosts-tcp call HOST PORT ROUNDS
  *
  * The first connection is for what one has to know of the other. In each round
@@ -41,7 +41,7 @@ enum {
 
 static int side; /* 0 has called, 1 was called */
 static const char *host;
-static int port;
+static int port, family = AF_INET;
 static int fds[COUNT], server, waiting_server, waiting[WAITING];
 static uint64_t sent[COUNT], expected[COUNT];
 static struct sockaddr_in6 names[COUNT][2];
@@ -219,13 +219,15 @@ static void join_all(void)
 	int c, small = -1, servers[5] = {0};
 
 	if (side) {
-		servers[2] = small = serve(AF_INET, 2, 6000);
-		waiting_server = serve(AF_INET, 1, 0);
+		servers[2] = small = serve(family, 2, 6000);
+		waiting_server = serve(family, 1, 0);
 		servers[0] = server = serve(AF_INET6, 0, 0);
-		serve_six(3);
-		servers[3] = serve(AF_INET, 3, 0);
-		servers[4] = serve(AF_INET, 4, 0);
-		serve_six(4);
+		if (family == AF_INET)
+			serve_six(3);
+		servers[3] = serve(family, 3, 0);
+		servers[4] = serve(family, 4, 0);
+		if (family == AF_INET)
+			serve_six(4);
 	}
 	for (c = 0; c < COUNT; c++) {
 		fds[c] = side ? accept(servers[ports[c]], NULL, NULL) :
@@ -256,7 +258,7 @@ static void prepare(void)
 	give(FULL, 0);
 	give(SMALL, 0);
 	if (side == 0) {
-		give(HALF, 70000);
+		give(HALF, 40000);
 		check(shutdown(fds[HALF], SHUT_WR) == 0);
 		give(LEFT, 0);
 		close(fds[LEFT]);
@@ -373,7 +375,7 @@ static void verify(void)
 	/* It may be on another host by now. */
 	if (side == 0) {
 		note(CONTROL, now);
-		check(getnameinfo((void *)&now[1], sizeof(struct sockaddr_in),
+		check(getnameinfo((void *)&now[1], sizeof(now[1]),
 				  found, sizeof(found), NULL, 0,
 				  NI_NUMERICHOST) == 0);
 		host = found;
@@ -389,7 +391,9 @@ int main(int argc, char **argv)
 	int round;
 
 	signal(SIGPIPE, SIG_IGN);
-	side = argc > 1 && strcmp(argv[1], "serve") == 0;
+	side = argc > 1 && strncmp(argv[1], "serve", 5) == 0;
+	if (side && argv[1][5])
+		family = AF_INET6;
 	check(argc == (side ? 4 : 5));
 	host = argv[2];
 	port = atoi(argv[side ? 2 : 3]);

@@ -12,7 +12,8 @@
 #	on a ckpt_launch ...		as an ordinary user
 #
 # and all of it ends with the story, whose own namespaces hold it. Addresses
-# are 10.77.0.1, .2 ... in the order of the names.
+# are 10.77.0.1, .2 ... in the order of the names; and fd77::1, ::2 ..., of a-6,
+# b-6 ...
 
 # -g: we are read inside a function.
 declare -gA HOST_PID HOST_ADDRESS
@@ -32,6 +33,7 @@ host_files() {
 		number=$((number + 1))
 		HOST_ADDRESS[$name]=10.77.0.$number
 		echo "${HOST_ADDRESS[$name]} $name" >>"$STORY_DIR/etc/hosts"
+		echo "fd77::$number $name-6" >>"$STORY_DIR/etc/hosts"
 	done
 	# There is nobody to ask for names.
 	sed 's/^hosts:.*/hosts: files/' /etc/nsswitch.conf \
@@ -131,6 +133,8 @@ host_wire() { # name
 	ip link set "to-$name" master wire up
 	nsenter -t "$pid" --net ip address add "${HOST_ADDRESS[$name]}/24" \
 		dev eth0
+	nsenter -t "$pid" --net ip address add \
+		"fd77::${HOST_ADDRESS[$name]##*.}/64" nodad dev eth0
 	nsenter -t "$pid" --net ip link set eth0 up
 }
 
