@@ -69,6 +69,7 @@ struct part {
 	enum writer_state writer_state;
 	pid_t writer_pid; /* 0: a thread of the process */
 	int writer_pidfd;
+	int writer_end; /* of its socket, until BEGIN; or -1 */
 
 	int image_fd, image_named;
 	char image_name[48];
@@ -168,7 +169,10 @@ void part_await_stopped(void);
 void part_service_leave(struct part *p);
 
 /* writer.c */
-int writer_begin(struct part *p); /* the image, and BEGIN: 0 or -errno */
+/* The image and a socket, while the process still runs; and BEGIN. 0 or
+ * -errno: BEGIN tries again. */
+int writer_prepare(struct part *p);
+int writer_begin(struct part *p);
 void writer_watch(struct part *p, pid_t pid);
 int writer_is(pid_t pid); /* one that we know */
 void writer_close(struct part *p);

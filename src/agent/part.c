@@ -78,7 +78,7 @@ struct part *part_add(struct member *m)
 	p->member = m;
 	p->pid = m->pid;
 	memcpy(p->program, m->program, sizeof(p->program));
-	p->writer_pidfd = p->image_fd = -1;
+	p->writer_pidfd = p->writer_end = p->image_fd = -1;
 	/* Other hosts have the same pids. */
 	if (now.groups > 1)
 		snprintf(p->image_name, sizeof(p->image_name),
@@ -405,11 +405,15 @@ void part_member_died(struct member *m)
 		return;
 	}
 	if (had == PART_WAITING && now.state == RUNNING &&
-	    now.phase == PHASE_STOP) {
+	    now.phase <= PHASE_STOP) {
 		/* It ended by itself before it was asked: no part of it. */
 		while (*at != p)
 			at = &(*at)->next;
 		index_remove(at);
+		writer_close(p);
+		writer_image_close(p);
+		if (p->image_named)
+			generation_image_remove(&now.generation, p->image_name);
 		free(p);
 		if (!now.parts)
 			ending_fail(NULL, -ESRCH, "the last process has ended");

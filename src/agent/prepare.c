@@ -46,6 +46,15 @@ void prepare_pending(void)
 	ending_fail_text(pid, stat.comm, -ETIMEDOUT, text);
 }
 
+/* What costs time is done before anybody has to stand still. Who comes later,
+ * or does not get his now, gets it in STOP. */
+static void open_images(void)
+{
+	for (struct member *m = members_first(); m; m = m->next)
+		if (!m->part && part_add(m))
+			writer_prepare(m->part);
+}
+
 static void tree_check(struct loop_timer *timer)
 {
 	struct members_stranger stranger;
@@ -79,6 +88,7 @@ static void tree_check(struct loop_timer *timer)
 			prepare_pending();
 		return;
 	}
+	open_images();
 	now.phase_done = 1;
 	figures_done("prepare",
 		     json_pack("{s:i, s:I}", "processes", (int)members_count(),

@@ -10,7 +10,6 @@
  */
 #define _GNU_SOURCE
 #include <arpa/inet.h>
-#include <dirent.h>
 #include <errno.h>
 #include <linux/inet_diag.h>
 #include <linux/netlink.h>
@@ -26,6 +25,7 @@
 
 #include "agent/agent.h"
 #include "agent/now.h"
+#include "agent/proc.h"
 #include "wire/peer.h"
 
 #define LOOKS 100	     /* at one socket, until it stands still */
@@ -277,26 +277,28 @@ static int inode_order(const void *a, const void *b)
 	return (x > y) - (x < y);
 }
 
-/* 0 or -errno. */
-static int each_socket(const struct part *p,
-		       void (*found)(struct part *p, ino_t ino))
+struct look {
+	struct part *p;
+	void (*found)(struct part *p, ino_t ino);
+};
+
+static void look_at_descriptor(int dir, const char *name, void *data)
 {
-	struct dirent *entry;
+	const struct look *look = data;
 	struct stat st;
+
+	if (fstatat(dir, name, &st, 0) == 0 && S_ISSOCK(st.st_mode))
+		look->found(look->p, st.st_ino);
+}
+
+/* 0 or -errno. */
+static int each_socket(struct part *p, void (*found)(struct part *p, ino_t ino))
+{
+	struct look look = {p, found};
 	char path[32];
-	DIR *dir;
 
 	snprintf(path, sizeof(path), "/proc/%d/fd", p->pid);
-	dir = opendir(path);
-	if (!dir)
-		return -errno;
-	while ((entry = readdir(dir)))
-		if (*entry->d_name != '.' &&
-		    fstatat(dirfd(dir), entry->d_name, &st, 0) == 0 &&
-		    S_ISSOCK(st.st_mode))
-			found((struct part *)p, st.st_ino);
-	closedir(dir);
-	return 0;
+	return proc_numbers(path, look_at_descriptor, &look);
 }
 
 static void inode_found(struct part *p, ino_t ino)

@@ -171,7 +171,7 @@ void stop_begin(void)
 	members_scan();
 	for (struct member *m = members_first(); m; m = m->next) {
 		m->held_since = 0;
-		if (!part_add(m)) {
+		if (!m->part && !part_add(m)) {
 			ending_fail(NULL, -ENOMEM, "process %d", m->pid);
 			return;
 		}

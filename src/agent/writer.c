@@ -30,7 +30,9 @@ void writer_close(struct part *p)
 	p->writer = NULL;
 	if (p->writer_pidfd >= 0)
 		close(p->writer_pidfd);
-	p->writer_pidfd = -1;
+	if (p->writer_end >= 0)
+		close(p->writer_end);
+	p->writer_pidfd = p->writer_end = -1;
 }
 
 void writer_image_close(struct part *p)
@@ -140,7 +142,32 @@ static const struct service_owner writer_owner = {
 	.lost = writer_lost,
 };
 
-/* The image, the writer's socket, and BEGIN with both. 0 or -errno. */
+int writer_prepare(struct part *p)
+{
+	int pair[2];
+
+	if (p->writer_end >= 0)
+		return 0;
+	p->image_fd = generation_image_create(&now.generation, p->image_name,
+					      &p->image_named);
+	if (p->image_fd < 0)
+		return p->image_fd;
+	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) < 0) {
+		int ret = -errno;
+
+		writer_image_close(p);
+		return ret;
+	}
+	p->writer_end = pair[1];
+	p->writer = service_adopt(pair[0], p->pid, &writer_owner, p);
+	if (p->writer)
+		return 0;
+	writer_close(p);
+	writer_image_close(p);
+	return -ENOMEM;
+}
+
+/* BEGIN, with the image and the writer's socket. 0 or -errno. */
 int writer_begin(struct part *p)
 {
 	struct service_begin begin = {
@@ -155,22 +182,18 @@ int writer_begin(struct part *p)
 		.fault_phase = now.fault_phase,
 		.fault_error = now.fault_error,
 	};
-	int pair[2], fds[2], ret;
+	int fds[2], ret = writer_prepare(p);
 
+	if (ret < 0)
+		return ret;
 	snprintf(begin.computation, sizeof(begin.computation), "%s",
 		 agent.computation);
-	p->image_fd = generation_image_create(&now.generation, p->image_name,
-					      &p->image_named);
-	if (p->image_fd < 0)
-		return p->image_fd;
-	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) < 0)
-		return -errno;
 	fds[0] = p->image_fd;
-	fds[1] = pair[1];
+	fds[1] = p->writer_end;
 	ret = service_say_with(p->service, SERVICE_BEGIN, &begin, sizeof(begin),
 			       fds, 2);
-	close(pair[1]);
-	p->writer = service_adopt(pair[0], p->pid, &writer_owner, p);
+	close(p->writer_end);
+	p->writer_end = -1;
 	p->writer_state = WRITER_BUSY;
-	return ret == 0 && !p->writer ? -ENOMEM : ret;
+	return ret;
 }
