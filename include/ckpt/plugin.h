@@ -135,6 +135,10 @@ struct ckpt_undo {
  * revive(). */
 int ckpt_undo(uint32_t index, struct ckpt_undo *undo);
 
+/* A path that the program has watched by inotify when it led to that; device
+ * as in fdinfo. From nth 0 on, the latest first; NULL behind the last. */
+const char *ckpt_watched(uint64_t dev, uint64_t ino, uint32_t nth);
+
 struct ckpt_saver {
 	uint32_t kind; /* from kinds.def */
 	const char *name;

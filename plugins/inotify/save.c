@@ -3,9 +3,10 @@
  * inotify, saving. Kept: the watches with their numbers. Not kept: events
  * that have not been read; they cannot be looked at.
  *
- * The kernel knows the inode of a watch, not the path it was given. The path
- * is found by the handle that fdinfo tells (needs a privilege), or, without,
- * among the descriptors and the working directory and what is above them.
+ * The kernel knows the inode of a watch, not the path it was given. That has
+ * been noted (wrap/watches.c), if it came through libc; else it is found by
+ * the handle that fdinfo tells (needs a privilege), or among the descriptors
+ * and the working directory and what is above them.
  */
 #define _GNU_SOURCE
 #include <asm/ioctls.h>
@@ -118,7 +119,17 @@ static int inotify_find(const char *line, const struct inotify_watch *watch,
 {
 	static const char *const mounts[] = {"/", ".", "/tmp", "/home", "/dev",
 					     "/run", "/var", "/dev/shm"};
+	const char *noted;
 	size_t i;
+
+	for (i = 0; (noted = ckpt_watched(watch->dev, watch->ino, (uint32_t)i)); i++) {
+		size_t length = sys_strlen(noted);
+
+		if (length >= size || !inotify_is(noted, watch))
+			continue;
+		__builtin_memcpy(path, noted, length + 1);
+		return 1;
+	}
 
 	for (i = 0; i < sizeof(mounts) / sizeof(*mounts); i++) {
 		long mount = sys_openat(AT_FDCWD, mounts[i],

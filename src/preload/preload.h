@@ -49,6 +49,22 @@ struct preload_undo {
 
 extern struct preload_undo preload_undo; /* hidden */
 
+/* What paths led to when something was watched there, by wrap/watches.c. Any
+ * thread adds, without a lock, and nothing goes; the latest first. */
+#define PRELOAD_WATCH_HEADS 1024u
+
+struct preload_watch {
+	struct preload_watch *next;
+	uint64_t dev, ino; /* the device as in fdinfo */
+	char path[];	   /* absolute */
+};
+
+struct preload_watches {
+	struct preload_watch *heads[PRELOAD_WATCH_HEADS]; /* by inode */
+};
+
+extern struct preload_watches preload_watches; /* hidden */
+
 /* In handler/registry.c, by raw system calls only: the handler and
  * frozen_reborn() call them, too. */
 

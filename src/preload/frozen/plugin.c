@@ -310,6 +310,18 @@ int plugins_save(void)
 }
 
 /* Free places are sums of 0. */
+const char *ckpt_watched(uint64_t dev, uint64_t ino, uint32_t nth)
+{
+	const struct preload_watch *w = __atomic_load_n(
+		&preload_watches.heads[ino % PRELOAD_WATCH_HEADS],
+		__ATOMIC_ACQUIRE);
+
+	for (; w; w = w->next)
+		if (w->ino == ino && w->dev == dev && nth-- == 0)
+			return w->path;
+	return NULL;
+}
+
 int ckpt_undo(uint32_t index, struct ckpt_undo *undo)
 {
 	const struct preload_undo_sum *s = preload_undo.sums + index;

@@ -10,6 +10,8 @@
 #include <pthread.h>
 #include <signal.h>
 #include <spawn.h>
+#include <stdint.h>
+#include <sys/inotify.h>
 #include <sys/sem.h>
 #include <threads.h>
 #include <time.h>
