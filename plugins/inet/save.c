@@ -6,7 +6,8 @@
  * connection whose other end is in the computation, all: what waits unread
  * and what was on its way, the urgent byte, which halves are closed; those
  * that nobody has accepted yet, those that are not answered yet. A connection
- * to somebody outside comes back as reset by its peer.
+ * to somebody outside comes back as reset by its peer, or at its end, if the
+ * peer has sent that.
  * Refused: data sent to a connection that nobody has accepted yet, TLS in the
  * kernel. Not kept: datagrams of raw sockets, who is waiting from outside.
  *

@@ -6,7 +6,8 @@
  * each queue is filled through the other end; then the halves that were closed
  * are closed, and who was waiting to be accepted calls, in the old order.
  *
- * What led outside comes back as reset by its peer.
+ * What led outside comes back as reset by its peer, or at its end, if the peer
+ * has sent that.
  */
 #define _GNU_SOURCE
 #include <errno.h>
@@ -615,16 +616,33 @@ void inet_close_halves(const struct inet_record *record, int fd)
 		shutdown(fd, SHUT_RD);
 }
 
-/* The other end has gone, what it had sent is there. */
+/* Known to be: another host's kernel forgets in time who has closed. */
+static int is_gone(const struct inet_record *record)
+{
+	return (record->flags & INET_PAIRED) ||
+	       (!record->peer_ino &&
+		(record->flags & (INET_PEER_HERE | INET_PEER_CLOSED)));
+}
+
+/* The other end has gone, what it had sent is there, and its end. */
 static int alone(struct ckpt_restore *r, const struct inet_view *view)
 {
 	struct pollfd over = {-1, POLLRDHUP, 0};
 	struct inet_view queue;
 	struct ends ends;
 	int ret = make_pair(view->record, &ends);
+	char text[INET_TEXT];
 
 	if (ret < 0)
 		return ret;
+	if (!is_gone(view->record) &&
+	    !(view->record->flags & (INET_SENT_END | INET_OVER)))
+		ckpt_report(r, "%s: its connection to %s, which has sent its "
+			       "end, is lost: what the program still sends "
+			       "is reset",
+			    view->object->label,
+			    inet_text(&view->record->peer_name, text,
+				      sizeof(text)));
 	if (inet_queue_of(r, view->object, &queue))
 		ret = fill(&queue, ends.passive, ends.active);
 	if (ret < 0)
@@ -955,10 +973,8 @@ int inet_open_stream(struct ckpt_restore *r, const struct inet_view *view)
 	if (listener && inet_listener_fd(r, listener) >= 0 &&
 	    ckpt_object_fd(r, view->object->id) >= 0)
 		return -EALREADY;
-	if ((record->flags & INET_OVER) ||
-	    ((record->flags & INET_GOT_END) && !record->peer_ino &&
-	     (record->flags &
-	      (INET_PEER_HERE | INET_PEER_CLOSED | INET_PAIRED))))
+	/* Whoever has sent its end has sent all that the program can read. */
+	if (record->flags & (INET_OVER | INET_GOT_END))
 		fd = alone(r, view);
 	return fd >= 0 ? fd : lost(r, view);
 }

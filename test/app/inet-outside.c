@@ -36,11 +36,11 @@ static void expect_echo(int fd, const char *word)
 int main(int argc, char **argv)
 {
 	struct pollfd state = {-1, POLLIN | POLLOUT | POLLRDHUP, 0};
-	int streams[2], datagrams, i;
+	int streams[3], datagrams, i;
 	char text[32];
 
 	check(argc == 3);
-	for (i = 0; i < 2; i++)
+	for (i = 0; i < 3; i++)
 		streams[i] = call(SOCK_STREAM, argv[1]);
 	datagrams = call(SOCK_DGRAM, argv[2]);
 	for (i = 0; i < 2; i++)
@@ -55,7 +55,22 @@ int main(int argc, char **argv)
 	check(poll(&state, 1, 5000) == 1);
 	while (!(state.revents & POLLIN))
 		check(poll(&state, 1, 5000) == 1);
+	/* The last words of a peer that goes on listening. */
+	check(send(streams[2], "end", 3, 0) == 3);
+	state.fd = streams[2];
+	while (!(state.revents & POLLRDHUP))
+		check(poll(&state, 1, 5000) == 1);
+	state.fd = streams[0];
 	story_ready();
+	check(recv(streams[2], text, sizeof(text), 0) == 3);
+	check(recv(streams[2], text, 1, 0) == 0);
+	check(send(streams[2], "x", 1, MSG_NOSIGNAL) == 1);
+	while (!(state.revents & POLLERR)) {
+		state.fd = streams[2];
+		check(poll(&state, 1, 5000) == 1);
+	}
+	check(send(streams[2], "x", 1, MSG_NOSIGNAL) < 0 && errno == EPIPE);
+	state.fd = streams[0];
 	check(poll(&state, 1, 0) == 1);
 	check((state.revents & (POLLIN | POLLHUP)) == (POLLIN | POLLHUP));
 	check(recv(streams[0], text, sizeof(text), 0) == 6);

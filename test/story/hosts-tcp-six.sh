@@ -1,14 +1,25 @@
 # SPDX-License-Identifier: MIT
 # TCP connections in many states between two hosts by IPv6: restarted on the
-# same hosts, and on swapped ones.
+# same hosts, and on swapped ones. What was closed there its kernel has forgotten.
 # run-as: root
 # unshare: --mount --net --pid --fork --kill-child
 # needs: ip sshd ssh ssh-keygen nsenter setpriv
 hosts a b
 start_coordinator_on a
+for name in a b; do
+	nsenter -t "${HOST_PID[$name]}" -n sh -c \
+		'echo 1 >/proc/sys/net/ipv4/tcp_fin_timeout'
+done
 launch_on a hosts-tcp serve6 5000 2
 launch_on b hosts-tcp call a-6 5000 2
 await ready; await ready
+# Until its kernel has forgotten the end that was closed: the other one is known
+# by what it has not read.
+port=$(on b awk '$4 == "08" && $5 ~ /:00001389$/ { print $2 }' /proc/net/tcp6)
+check [ -n "$port" ]
+while on a grep -q ":1388 [0-9A-F]*:${port##*:} " /proc/net/tcp6; do
+	:
+done
 checkpoint; kill_all
 restart_on a --hosts a,b; resume_on a; resume_on b; await ready; await ready
 check [ "$(grep -c 'names of side . are old\|^[12] names of side . are new' \

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: MIT
 # Connections to somebody outside: left alone by a checkpoint; after a restart
-# each is named, and behaves as reset by its peer.
+# each is named, and behaves as reset by its peer, or as ended by it.
 # run-as: user root
 # needs: /usr/bin/python3
 mkfifo "$STORY_DIR/ports"
@@ -26,6 +26,8 @@ while True:
             try:
                 data = s.recv(100)
                 s.sendall(data)
+                if data == b"end":
+                    s.shutdown(socket.SHUT_WR)
             except OSError:
                 data = b""
             if not data:
@@ -40,4 +42,6 @@ checkpoint; resume; await ready
 checkpoint; kill_all; restart; resume
 expect_exit 0
 check [ "$(grep -c "connection to 127.0.0.1:$tcp is lost" "$STORY_DIR/restart.err")" -eq 2 ]
+expect_file "$STORY_DIR/restart.err" \
+	"connection to 127.0.0.1:$tcp, which has sent its end, is lost"
 kill "$outside"
