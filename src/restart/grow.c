@@ -39,11 +39,6 @@
 #define IDLE_NS 200000000L
 #define TICK_NS 10000000L /* of start times: USER_HZ is 100 */
 
-struct tree_meeting {
-	uint32_t gate;	  /* meetings that have taken place */
-	uint32_t arrived; /* of the one under way */
-};
-
 static struct {
 	struct job *job;
 	struct tree *tree;
@@ -328,6 +323,7 @@ void tree_grow(struct job *job, const char *group_dir, int caps_keep,
 	       void (*idle)(void))
 {
 	struct tree *tree = job->tree;
+	size_t i;
 
 	grow.job = job;
 	grow.tree = tree;
@@ -335,6 +331,8 @@ void tree_grow(struct job *job, const char *group_dir, int caps_keep,
 	grow.caps_keep = caps_keep;
 	grow.idle = idle;
 	grow.present = tree->count + 1;
+	for (i = 0; i < tree->count; i++)
+		tree->processes += tree->nodes[i]->role == TREE_PROCESS;
 	tree->meeting = mmap(NULL, sizeof(*tree->meeting),
 			     PROT_READ | PROT_WRITE,
 			     MAP_SHARED | MAP_ANONYMOUS, -1, 0);

@@ -22,6 +22,7 @@
 #include "restart/kinds.h"
 #include "restart/restore.h"
 #include "restart/say.h"
+#include "restart/tree.h"
 #include "restore/bare.h"
 #include "wire/service.h"
 
@@ -480,6 +481,24 @@ static void plan_rseq(struct bare_plan *bare)
 	bare->rseq_signature = RSEQ_SIG;
 }
 
+/* The word that all processes share, into the scratch range: what else there is
+ * will be unmapped. */
+static void plan_filled(struct plan *plan)
+{
+	const struct tree *tree = plan->r->job->tree;
+	char *at = plan->segments;
+
+	plan->segments += PAGE;
+	if (tree->processes < 2)
+		return;
+	if (mremap(tree->meeting, PAGE, PAGE, MREMAP_MAYMOVE | MREMAP_FIXED,
+		   at) == MAP_FAILED)
+		fail("no memory for the restorer: %s", strerror(errno));
+	plan->bare->filled =
+		(uint32_t *)(at + offsetof(struct tree_meeting, filled));
+	plan->bare->filled_by = tree->processes;
+}
+
 static uint32_t fill_threads(const struct job_process *p)
 {
 	uint32_t threads = 1;
@@ -522,7 +541,7 @@ void plan_run(struct ckpt_restore *r, const char *group_dir, int caps_keep)
 	uint32_t threads = fill_threads(p);
 	uint64_t buffers = pages(p->area_count) + threads * BARE_THREAD_BUFFER;
 	uint64_t size = blob + plan_size(p) + STACK_SIZE + pages(buffers) +
-			segments_size(p);
+			PAGE + segments_size(p);
 	struct plan plan = {.r = r, .group_dir = group_dir};
 	struct bare_plan *bare;
 	const stack_t none = {.ss_flags = SS_DISABLE};
@@ -565,6 +584,7 @@ void plan_run(struct ckpt_restore *r, const char *group_dir, int caps_keep)
 	bare->mm = p->process->mm;
 	bare->auxv = take_copy(&plan, p->auxv, p->auxv_length);
 	bare->auxv_length = p->auxv_length;
+	plan_filled(&plan);
 	plan_rseq(bare);
 	plan_vdso(&plan);
 	plan_threads(&plan);

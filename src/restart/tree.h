@@ -47,6 +47,12 @@ struct tree_node {
 	pid_t made_pid;	    /* in its maker: what it got */
 };
 
+struct tree_meeting {
+	uint32_t gate;	  /* meetings that have taken place */
+	uint32_t arrived; /* of the one under way */
+	uint32_t filled;  /* processes: see restore/bare.h */
+};
+
 struct tree {
 	struct tree_node init;
 	struct tree_node **nodes; /* all but init */
@@ -56,7 +62,8 @@ struct tree {
 	size_t *helpers;	 /* by rank of their adopter */
 	unsigned ranks;		 /* 0: no orphan needs a helper */
 	int32_t foreground;	 /* the terminal's group; 0: leave it */
-	struct tree_meeting *meeting; /* shared */
+	uint32_t processes;	      /* of `nodes`, who have images */
+	struct tree_meeting *meeting; /* shared; a page of its own */
 };
 
 /* Reads the manifest's tree (or what the images tell, when there is none),

@@ -12,9 +12,10 @@
  *
  * In order: unmap all else but the vdso; map areas; fill them (threads); last
  * protections and advice; prctl(PR_SET_MM_MAP); the vdso; struct
- * image_rebirth into place; the service thread and the others by clone3(set_tid),
- * each jumps; the leader jumps last (or ends, IMAGE_LEADER_DEAD). If they have
- * ids of their own, each takes them first and waits for all others.
+ * image_rebirth into place; wait until all processes have come as far; the
+ * service thread and the others by clone3(set_tid), each jumps; the leader jumps
+ * last (or ends, IMAGE_LEADER_DEAD). If they have ids of their own, each takes
+ * them first and waits for all others.
  * After that libckpt.so is in charge; it unmaps the scratch range.
  */
 #ifndef BARE_H
@@ -109,6 +110,11 @@ struct bare_plan {
 	 * threads; else all have some. The service thread's close error_fd. */
 	const struct bare_call *leader_calls, *service_calls;
 	struct bare_gate *gate;
+	/* Futex, shared: how many of the processes have filled their memory.
+	 * What one of them fills, a mapping that they share, may be the stack
+	 * of another's thread. NULL: there is no other. */
+	uint32_t *filled;
+	uint32_t filled_by; /* all of them */
 	const int32_t *close_fds; /* of the plan; error_fd last */
 	uint64_t close_count;
 

@@ -3,6 +3,7 @@
  * The bare restorer: turns a process that ckpt_restart has prepared into the
  * one of the image. See bare.h for what it is given and what it does.
  */
+#include <linux/futex.h>
 #include <linux/prctl.h>
 #include <linux/rseq.h>
 
@@ -11,6 +12,20 @@
 #include "sys/sys.h"
 
 _Static_assert(offsetof(struct bare_plan, stack_top) == 16, "entry.S");
+
+/* Should one of them fail, ckpt_restart ends the others. */
+static void await_others(const struct bare_plan *p)
+{
+	uint32_t filled;
+
+	if (!p->filled)
+		return;
+	if (__atomic_add_fetch(p->filled, 1, __ATOMIC_SEQ_CST) == p->filled_by)
+		sys_futex(p->filled, FUTEX_WAKE, INT32_MAX, NULL);
+	while ((filled = __atomic_load_n(p->filled, __ATOMIC_SEQ_CST)) !=
+	       p->filled_by)
+		sys_futex(p->filled, FUTEX_WAIT, filled, NULL);
+}
 
 void bare_main(struct bare_plan *plan);
 
@@ -107,5 +122,6 @@ void bare_main(struct bare_plan *plan)
 	bare_vdso_put(&b);
 	set_mm(&b);
 	put_rebirth(&b);
+	await_others(plan);
 	bare_release(&b);
 }
