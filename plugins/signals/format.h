@@ -13,7 +13,7 @@ struct signals_action {
 };
 
 struct signals_pending {
-	unsigned char info[128]; /* siginfo_t */
+	unsigned char info[128] __attribute__((aligned(8))); /* siginfo_t */
 };
 
 /* For people: the process puts its signals back from its own memory. */

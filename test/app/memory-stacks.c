@@ -58,8 +58,8 @@ int main(void)
 	story_path(path, sizeof(path), "stack");
 	fd = open(path, O_RDWR | O_CREAT | O_TRUNC, 0600);
 	check(fd >= 0 && unlink(path) == 0 && ftruncate(fd, STACK) == 0);
-	stacks[1] = mmap(NULL, STACK, PROT_READ | PROT_WRITE, MAP_SHARED, fd,
-			 0);
+	stacks[1] =
+		mmap(NULL, STACK, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
 	close(fd);
 	for (i = 0; i < STACKS; i++) {
 		check(stacks[i] != MAP_FAILED);
