@@ -18,6 +18,7 @@
 #include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <ifaddrs.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <poll.h>
@@ -108,6 +109,7 @@ static struct {
 	struct guest *guests;
 	size_t guest_count;
 	char here[80];
+	struct ifaddrs *interfaces;
 } all;
 
 int inet_is_meeting;
@@ -133,6 +135,8 @@ static void find_here(void)
 	stat("/proc/self/ns/net", &st);
 	snprintf(all.here, sizeof(all.here), "%s:%lu", boot,
 		 (unsigned long)st.st_ino);
+	if (getifaddrs(&all.interfaces) < 0)
+		all.interfaces = NULL;
 }
 
 static int is_loopback(const struct inet_name *name)
@@ -337,6 +341,54 @@ static const char *address_text(const struct inet_name *name,
 	return text;
 }
 
+static int is_six(const struct inet_name *name)
+{
+	struct inet_name six = inet_in_family(name, AF_INET6);
+	struct sockaddr_in6 address;
+
+	memcpy(&address, six.address, sizeof(address));
+	return name->length && !IN6_IS_ADDR_V4MAPPED(&address.sin6_addr);
+}
+
+static int common_bits(const struct in6_addr *a, const struct in6_addr *b)
+{
+	int i = 0;
+
+	while (i < 128 &&
+	       !((a->s6_addr[i / 8] ^ b->s6_addr[i / 8]) & 0x80 >> i % 8))
+		i++;
+	return i;
+}
+
+/* Who has called by IPv6 shall do so again, but what is known of a host is the
+ * address by which it calls the coordinator, mostly one of IPv4. This is the
+ * address of IPv6 of ours that is most like the old one; "-": none. */
+static const char *own_six(const struct inet_name *old,
+			   char text[INET6_ADDRSTRLEN])
+{
+	struct inet_name six = inet_in_family(old, AF_INET6);
+	struct sockaddr_in6 like, one;
+	struct ifaddrs *at;
+	int best = -1, bits;
+
+	memcpy(&like, six.address, sizeof(like));
+	strcpy(text, "-");
+	for (at = all.interfaces; at; at = at->ifa_next) {
+		if (!at->ifa_addr || at->ifa_addr->sa_family != AF_INET6)
+			continue;
+		memcpy(&one, at->ifa_addr, sizeof(one));
+		if (IN6_IS_ADDR_LOOPBACK(&one.sin6_addr) ||
+		    IN6_IS_ADDR_LINKLOCAL(&one.sin6_addr))
+			continue;
+		bits = common_bits(&like.sin6_addr, &one.sin6_addr);
+		if (bits <= best)
+			continue;
+		best = bits;
+		inet_ntop(AF_INET6, &one.sin6_addr, text, INET6_ADDRSTRLEN);
+	}
+	return text;
+}
+
 /* Who waits at a listener of ours wants to know where its host's addresses are;
  * others are told of each name by itself. */
 static void tell_addresses(void)
@@ -382,12 +434,13 @@ static void datagram_known(const struct inet_record *record,
 {
 	struct inet_name own = inet_own(fd);
 	struct ckpt_meeting *end = end_add();
+	char six[INET6_ADDRSTRLEN];
 
 	if (!end)
 		return;
 	datagram_key(end->mine, record, name);
-	snprintf(end->says, sizeof(end->says), "%d %u", is_here(name),
-		 ntohs(inet_port_of(&own)));
+	snprintf(end->says, sizeof(end->says), "%d %u %s", is_here(name),
+		 ntohs(inet_port_of(&own)), own_six(name, six));
 }
 
 static int datagram_open(const struct inet_view *view)
@@ -452,15 +505,18 @@ static void ask_for_peers(void)
 static void peer_heard(const struct inet_view *view,
 		       const struct ckpt_meeting *end)
 {
-	struct inet_name peer = view->record->peer_name;
+	struct inet_name peer = view->record->peer_name, six;
 	struct moved *list;
+	char text[PLACE_TEXT];
 	int is_there;
 	unsigned port;
 
-	if (sscanf(end->hears, "%d %u", &is_there, &port) != 2)
+	if (sscanf(end->hears, "%d %u %63s", &is_there, &port, text) != 3)
 		return;
 	if (is_there)
 		inet_set_port(&peer, htons((uint16_t)port));
+	else if (is_six(&peer) && parse_address(text, port, &six) == 0)
+		peer = six;
 	else if (parse_address(end->host, port, &peer) < 0)
 		return;
 	list = reallocarray(moved.list, moved.count + 1, sizeof(*list));
@@ -608,11 +664,12 @@ static void say_place(struct joint *joint, const struct place *place,
 		      int can_be_called)
 {
 	struct inet_name own = inet_own(place->fd);
-	char text[INET6_ADDRSTRLEN];
+	char text[INET6_ADDRSTRLEN], six[INET6_ADDRSTRLEN];
 
-	snprintf(joint->end->says, sizeof(joint->end->says), "%d %d %s %u",
+	snprintf(joint->end->says, sizeof(joint->end->says), "%d %d %s %u %s",
 		 can_be_called, inet_is_any(&own), address_text(&own, text),
-		 ntohs(inet_port_of(&own)));
+		 ntohs(inet_port_of(&own)),
+		 own_six(&joint->view.record->name, six));
 }
 
 static int open_place(struct joint *joint)
@@ -759,13 +816,13 @@ static int call_place(struct joint *joint)
 {
 	const struct inet_record *record = joint->view.record;
 	int can_be_called, is_any, fd = -EPROTO;
-	char text[PLACE_TEXT], name[INET_TEXT];
-	struct inet_name tos[2] = {0};
+	char text[PLACE_TEXT], six[PLACE_TEXT], name[INET_TEXT];
+	struct inet_name tos[3] = {0};
 	unsigned port;
 	size_t i;
 
-	if (sscanf(joint->end->hears, "%d %d %63s %u", &can_be_called, &is_any,
-		   text, &port) != 4)
+	if (sscanf(joint->end->hears, "%d %d %63s %u %63s", &can_be_called,
+		   &is_any, text, &port, six) != 5)
 		return -EPROTO;
 	/* A listener has not said it of all names. */
 	if (joint->role == ROLE_WAITS)
@@ -776,8 +833,10 @@ static int call_place(struct joint *joint)
 		tos[0] = record->peer_name;
 		inet_set_port(&tos[0], htons((uint16_t)port));
 	}
-	parse_address(joint->end->host, port, &tos[1]);
-	for (i = 0; fd < 0 && i < 2; i++)
+	if (is_six(&record->peer_name))
+		parse_address(six, port, &tos[1]);
+	parse_address(joint->end->host, port, &tos[2]);
+	for (i = 0; fd < 0 && i < 3; i++)
 		if (tos[i].length)
 			fd = call_near(joint, &tos[i]);
 	if (fd < 0)
@@ -1205,6 +1264,7 @@ static void close_all(void)
 	free(all.ends);
 	free(all.guests);
 	free(all.places);
+	freeifaddrs(all.interfaces);
 	memset(&all, 0, sizeof(all));
 }
 
