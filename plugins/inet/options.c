@@ -166,6 +166,22 @@ static void join_all(struct ckpt_restore *r, const struct inet_view *view,
 	}
 }
 
+/* What had to wait unread has needed room, and who sends would fill it again
+ * before the next checkpoint. */
+static void narrow(int fd, const struct inet_record *record)
+{
+	const struct sockopt_record *options = &record->socket_options;
+	int now = 0, value = options->receive_buffer / 2;
+	socklen_t length = sizeof(now);
+
+	if (record->type != SOCK_STREAM || options->locks < 0 ||
+	    (options->locks & 2))
+		return;
+	getsockopt(fd, SOL_SOCKET, SO_RCVBUF, &now, &length);
+	if (now > options->receive_buffer && value > 0)
+		setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &value, sizeof(value));
+}
+
 void inet_late(struct ckpt_restore *r, const struct inet_view *view, int fd)
 {
 	const struct inet_record *record = view->record;
@@ -181,6 +197,7 @@ void inet_late(struct ckpt_restore *r, const struct inet_view *view, int fd)
 		    0 && pacing != record->pacing)
 		setsockopt(fd, SOL_SOCKET, SO_MAX_PACING_RATE, &record->pacing,
 			   sizeof(record->pacing));
+	narrow(fd, record);
 	sockopt_restore(fd, &record->socket_options);
 	if (record->peek_offset >= 0)
 		setsockopt(fd, SOL_SOCKET, SO_PEEK_OFF, &record->peek_offset,

@@ -28,8 +28,11 @@
 #define PATIENCE_NS 3000000000ull /* without anything arriving */
 #define REMOTE_NS 8000000000ull	  /* the same, between hosts: bytes get lost */
 #define UNSURE_NS 300000000ull	  /* until nothing more is believed in */
+#define FULL_TURNS 100 /* a queue has been widened as often as may help */
 #define RECEIVE_LOCK 2		  /* of SO_BUF_LOCK */
 #define OPTION_RCVLOWAT 18
+#define OPTION_RCVBUFFORCE 33
+#define OPTION_MEMINFO 55
 
 struct end {
 	uint32_t state;
@@ -240,7 +243,7 @@ static uint64_t missing(const struct end *mine, const struct end *other)
 	return sent - mine->received - called;
 }
 
-/* Could a size that the program has set be set again? */
+/* Could the size that it has be set again? */
 static int can_put_back(const struct inet_record *record, int32_t size)
 {
 	long probe = SYS_CALL(SYS_socket, record->domain,
@@ -263,23 +266,37 @@ static void set_int(int fd, int option, int32_t value)
 }
 
 /* SO_RCVLOWAT makes room for what it asks, without privilege and beyond the
- * limit that SO_RCVBUF has; a look at the queue then tells the other end. */
+ * limit that SO_RCVBUF has; a look at the queue then tells the other end.
+ * Who may exceed its limit, too, does. */
 static int widen(int fd, const struct inet_record *record, uint64_t need)
 {
 	const struct sockopt_record *options = &record->socket_options;
 	int is_locked = options->locks > 0 && (options->locks & RECEIVE_LOCK);
+	int can_narrow = options->locks >= 0 &&
+			 can_put_back(record, options->receive_buffer);
 	char byte;
 
-	if (is_locked) {
-		if (!can_put_back(record, options->receive_buffer))
-			return 0;
+	if (is_locked && !can_narrow)
+		return 0;
+	if (can_narrow)
+		set_int(fd, OPTION_RCVBUFFORCE, (int32_t)need);
+	if (options->locks >= 0)
 		set_int(fd, SOCKOPT_BUF_LOCK, options->locks & ~RECEIVE_LOCK);
-	}
-	set_int(fd, OPTION_RCVLOWAT, need > 1 << 30 ? 1 << 30 : (int32_t)need);
+	set_int(fd, OPTION_RCVLOWAT, (int32_t)need);
 	SYS_CALL(SYS_recvfrom, fd, &byte, 1, MESSAGE_PEEK | MESSAGE_DONTWAIT,
 		 NULL, NULL);
 	set_int(fd, OPTION_RCVLOWAT, options->values[SOCKOPT_RCVLOWAT]);
-	return is_locked;
+	return can_narrow;
+}
+
+/* As little as will do: who sends would fill all of it before the next
+ * checkpoint, which had to find room for still more. */
+static uint64_t room_for(uint64_t bytes, uint64_t before)
+{
+	uint64_t room = before ? before + before / 2 :
+				 bytes + bytes / 8 + (64 << 10);
+
+	return room < 1 << 30 ? room : 1 << 30;
 }
 
 static void narrow(int fd, const struct inet_record *record)
@@ -294,6 +311,15 @@ static uint64_t unread(int fd)
 
 	sys_ioctl(fd, SIOCINQ, &count);
 	return count > 0 ? (uint64_t)count : 0;
+}
+
+/* It is as wide as it can be, and that is not enough: the program has to read. */
+static int is_full(int fd, uint64_t left)
+{
+	uint32_t memory[9] = {0};
+
+	sockopt_get(fd, SOCKOPT_SOCKET, OPTION_MEMINFO, memory, sizeof(memory));
+	return memory[SK_MEMINFO_RMEM_ALLOC] + left > memory[SK_MEMINFO_RCVBUF];
 }
 
 /* Nothing tells when a queue has been filled to a certain point. */
@@ -330,16 +356,14 @@ static int await_arrival(int fd, struct inet_record *record, struct end *other)
 			least = left;
 			still = 0;
 			deadline = sys_clock_ns(CLOCK_MONOTONIC) + PATIENCE_NS;
-		} else if (sys_clock_ns(CLOCK_MONOTONIC) > deadline) {
+		} else if (sys_clock_ns(CLOCK_MONOTONIC) > deadline ||
+			   (still > FULL_TURNS && is_full(fd, left))) {
 			ret = -EAGAIN;
 			break;
 		}
 		/* It has had its time to come by itself. */
 		if (++still % 8 == 4) {
-			room = room ? 2 * room :
-				      2 * (unread(fd) + left) + (256 << 10);
-			if (room > 1u << 30)
-				room = 1u << 30;
+			room = room_for(unread(fd) + left, room);
 			has_narrow |= widen(fd, record, room);
 		}
 		nap(turn++);
@@ -403,15 +427,13 @@ static int await_remote(int fd, const struct inet_record *record,
 		} else if (remote->unsure && left == 1 &&
 			   now - moved > UNSURE_NS) {
 			break;
-		} else if (now - moved > REMOTE_NS) {
+		} else if (now - moved > REMOTE_NS ||
+			   (still > FULL_TURNS && is_full(fd, left))) {
 			ret = -EAGAIN;
 			break;
 		}
 		if (++still % 8 == 4) {
-			room = room ? 2 * room :
-				      2 * (unread(fd) + left) + (256 << 10);
-			if (room > 1u << 30)
-				room = 1u << 30;
+			room = room_for(unread(fd) + left, room);
 			has_narrow |= widen(fd, record, room);
 		}
 		nap(turn++);
