@@ -165,6 +165,10 @@ int groups_answered(int64_t seq);
  * (its agent, or processes without one); and start agents for the latter. */
 int groups_of(const char *id);
 void groups_find_again(const char *id);
+
+/* abroad.c: by ssh, in the background. */
+void abroad_start_agent(const char *host, const char *group_dir,
+			const char *id);
 int64_t groups_deadline(void);
 void groups_expired(int64_t now);
 

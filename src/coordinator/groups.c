@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Host groups. A group outlives its agent: when that is killed, its processes
- * run on, and on our own host we start another agent for them. (The agent of a
- * capsule is its pid 1: when it dies, so does the capsule.)
+ * run on, and we start another agent for them, on other hosts by ssh. (The agent
+ * of a capsule is its pid 1: when it dies, so does the capsule.)
  */
 #define _GNU_SOURCE
 #include <dirent.h>
@@ -410,6 +410,15 @@ int64_t groups_deadline(void)
 	return deadline;
 }
 
+static void replace(const struct group *group)
+{
+	if (is_here(group))
+		start_agent(group->runtime_dir, computation.id);
+	else if (!group->capsule && strcmp(group->host, settings.host))
+		abroad_start_agent(group->host, group->runtime_dir,
+				   computation.id);
+}
+
 void groups_expired(int64_t now)
 {
 	struct group *g, *next;
@@ -422,8 +431,7 @@ void groups_expired(int64_t now)
 		/* A capsule dies with its agent. */
 		if (++g->attempts < ATTEMPTS &&
 		    !(g->capsule && g->attempts > 1)) {
-			if (is_here(g))
-				start_agent(g->runtime_dir, computation.id);
+			replace(g);
 			g->next_attempt = now + attempt_ms[g->attempts];
 			continue;
 		}
