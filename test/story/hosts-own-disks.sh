@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 # The checkpoint directory is on a disk of its own on each host, under one name.
-# Checkpoints by interval hold all hosts; each host restarts from its own.
+# Checkpoints by interval hold all hosts; each host restarts from its own, and
+# goes on to another; a host that has not got the images says so.
 # run-as: root
 # unshare: --mount --net --pid --fork --kill-child
 # needs: ip sshd ssh ssh-keygen nsenter setpriv
@@ -9,8 +10,8 @@ hosts a b
 for name in a b; do
 	mkdir -m 777 "$STORY_DIR/disk-$name"
 	nsenter -t "${HOST_PID[$name]}" -m sh -c '
-		mkdir /run/disk && mount --bind "$1" /run/disk' _ \
-		"$STORY_DIR/disk-$name"
+		mkdir /run/disk && mount --bind "$1" /run/disk &&
+		mkdir -m 777 /run/other' _ "$STORY_DIR/disk-$name"
 done
 start_coordinator_on a
 launch_on a counter 3; await ready
@@ -32,6 +33,19 @@ restart_on a --hosts a,b
 await_running
 resume_on a; resume_on b; await ready; await ready
 checkpoint; kill_all
+say "the images of one are not on the disk of the other"
+: >"$STORY_DIR/restart.err"
+restart_on a --map a=b --map b=a
+expect_exit 99
+cp "$STORY_DIR/restart.err" "$STORY_DIR/said"
+expect_said '/run/disk/.*/group-1-proc-[0-9]*.img: No such file'
+expect_status processes 0
+say "to other disks"
+restart_on a --hosts a,b -d /run/other
+await_running
+checkpoint; kill_all
+check on b sh -c 'ls /run/other/*/gen-*/group-1-proc-*.img'
+RESTART_DIR=/run/other
 restart_on a --hosts a,b; resume_on b; resume_on a
 expect_exit 0
 check [ "$(grep -c 'counted to 3000' "$STORY_DIR/out")" -eq 2 ]
