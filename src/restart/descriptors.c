@@ -616,6 +616,19 @@ static void place(int from, int to, int flags)
 		     strerror(errno), sysconf(_SC_OPEN_MAX));
 }
 
+/* What is common stands, where there was room, at the number that one of its
+ * processes has it at. Here something else may belong there. */
+static void make_way(struct ckpt_restore *r)
+{
+	const struct job_process *p = r->process;
+	size_t i;
+
+	for (i = 0; i < p->object_count; i++)
+		if (r->made[i] != p->objects[i].first_fd &&
+		    is_wanted(r, r->made[i]))
+			r->made[i] = descriptors_lift(r, r->made[i]);
+}
+
 /* The copies at high numbers go at once: a posix lock, which hold() takes, is
  * dropped by any close of its file. */
 void descriptors_place(struct ckpt_restore *r)
@@ -623,6 +636,7 @@ void descriptors_place(struct ckpt_restore *r)
 	const struct job_process *p = r->process;
 	size_t i;
 
+	make_way(r);
 	for (i = 0; i < p->fd_count; i++) {
 		const struct image_fd *fd = p->fds[i];
 		const struct job_object *o = job_process_object(p, fd->object);

@@ -31,7 +31,7 @@ struct ckpt_restore {
 void descriptors_check(struct job *job);
 void descriptors_open(struct ckpt_restore *r, const struct job *job,
 		      const struct job_process *p);
-/* Init: all of the commons, at numbers that nobody uses. */
+/* Init: all of the commons. */
 void descriptors_share(struct ckpt_restore *r, struct job *job);
 void descriptors_place(struct ckpt_restore *r);
 /* Last of all, when nothing but the restorer closes anything. */
