@@ -27,7 +27,7 @@
 static struct {
 	struct part *buckets[BUCKETS]; /* by pid */
 	struct part **end;	       /* of now.parts; NULL: it is empty */
-	struct part *late;	       /* the first that part_all() missed */
+	struct part *late;	       /* whom part_all() missed */
 } parts;
 
 static struct part **bucket(pid_t pid)
@@ -93,12 +93,16 @@ struct part *part_add(struct member *m)
 
 int part_all(enum part_state least)
 {
-	struct part *p = parts.late;
+	struct part *late = parts.late, *p;
 
-	if (p && p->state < least)
-		return 0;
-	for (p = now.parts; p && p->state >= least; p = p->next)
+	/* On from there, and round: mostly they come in their order. */
+	for (p = late; p && p->state >= least; p = p->next)
 		;
+	if (!p) {
+		for (p = now.parts; p != late && p->state >= least; p = p->next)
+			;
+		p = p == late ? NULL : p;
+	}
 	parts.late = p;
 	return !p;
 }
