@@ -41,6 +41,7 @@ void ending_finish(void)
 	files_free();
 	remotes_free();
 	tree_forget();
+	descriptors_forget();
 	generation_close(&now.generation);
 	agent.registry->generation_dir[0] = 0;
 	json_decref(now.warnings);

@@ -162,6 +162,7 @@ json_t *figures_capture(void)
 	for (struct part *p = now.parts; p; p = p->next)
 		bytes += (json_int_t)p->bytes;
 	tree_look();
+	descriptors_compare();
 	return json_pack("{s:I}", "bytes", bytes);
 }
 
@@ -188,6 +189,6 @@ json_t *figures_write(void)
 	return json_pack("{s:o, s:o, s:O, s:o, s:o, s:o, s:I, s:I, s:I}",
 			 "images", images, "files", files, "warnings",
 			 now.warnings, "facts", facts(), "tree", tree_report(),
-			 "shared", tree_shared(), "raw", raw, "stored", stored,
+			 "shared", descriptors_shared(), "raw", raw, "stored", stored,
 			 "size", size);
 }

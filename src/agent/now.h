@@ -10,7 +10,8 @@
  *	files.c		what goes into the store
  *	figures.c	what the coordinator hears
  *	remotes.c	connections to other host groups
- *	tree.c		who is whose child, who shares which descriptor
+ *	tree.c		who is whose child
+ *	descriptors.c	who shares which descriptor
  *	ending.c	failure and abort: everything is undone
  *
  * Event loop only, except where a job of the worker is said to hold a part.
@@ -77,6 +78,7 @@ struct part {
 	int image_result;
 	char image_why[512];
 
+	int is_hidden;	  /* its descriptors cannot be seen */
 	pid_t inside_tid; /* its table has what is in sockets; 0: none */
 	uint32_t threads;
 	uint64_t park_ns, bytes, stopped_ns, raw, stored;
@@ -192,12 +194,18 @@ json_t *figures_stop(void);
 json_t *figures_capture(void);
 
 /* While everybody is parked; then [{pid, ppid, pgid, sid, state, status,
- * program}] of all processes, zombies too; and [[[pid, fd], ...], ...], the
- * open file descriptions that more than one process holds. See HACKING.md. */
+ * program}] of all processes, zombies too. See HACKING.md. */
 void tree_look(void);
 json_t *tree_report(void);
-json_t *tree_shared(void);
 void tree_forget(void);
+/* descriptors.c: all are looked at once, in STOP or later. Compared in CAPTURE;
+ * then [[[pid, fd], ...], ...], the open file descriptions that more than one
+ * process holds. */
+void descriptors_look(void);
+int descriptors_sockets(void (*found)(ino_t ino)); /* -ENOMEM: not all */
+void descriptors_compare(void);
+json_t *descriptors_shared(void);
+void descriptors_forget(void);
 /* ids.c: [{tids, uid, gid, groups, ...}], or NULL: nothing to tell. */
 json_t *ids_report(pid_t pid);
 

@@ -167,29 +167,38 @@ int proc_numbers(const char *path,
 	return 0;
 }
 
+struct threads {
+	pid_t *list;
+	int count, room;
+};
+
+static void thread_found(int dir, const char *name, void *data)
+{
+	struct threads *threads = data;
+
+	(void)dir;
+	if (threads->count == threads->room) {
+		int room = threads->room ? 2 * threads->room : 64;
+		pid_t *more = reallocarray(threads->list, (size_t)room,
+					   sizeof(*more));
+
+		if (!more)
+			return;
+		threads->list = more;
+		threads->room = room;
+	}
+	threads->list[threads->count++] = (pid_t)atoi(name);
+}
+
 int proc_all_threads(pid_t pid, pid_t **tids)
 {
-	DIR *dir = task_dir(pid);
-	struct dirent *entry;
-	int count = 0, room = 0;
-	pid_t *more;
+	struct threads threads = {0};
+	char path[64];
 
-	*tids = NULL;
-	while (dir && (entry = readdir(dir))) {
-		if (!isdigit((unsigned char)*entry->d_name))
-			continue;
-		if (count == room) {
-			room = room ? 2 * room : 64;
-			more = reallocarray(*tids, (size_t)room, sizeof(**tids));
-			if (!more)
-				break;
-			*tids = more;
-		}
-		(*tids)[count++] = (pid_t)atoi(entry->d_name);
-	}
-	if (dir)
-		closedir(dir);
-	return count;
+	path_of(path, sizeof(path), pid, 0, "task");
+	proc_numbers(path, thread_found, &threads);
+	*tids = threads.list;
+	return threads.count;
 }
 
 int proc_threads(pid_t pid, pid_t *tids, int max)

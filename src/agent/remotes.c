@@ -26,15 +26,20 @@
 #include "agent/agent.h"
 #include "agent/now.h"
 #include "agent/proc.h"
+#include "agent/proc.h"
 #include "wire/peer.h"
 
 #define LOOKS 100	     /* at one socket, until it stands still */
-#define CLOSED_MANY 20000    /* so many that have ended are nobody's */
+#define CLOSED_MANY 20000    /* more that have ended are nobody's */
 #define REPLY (64 << 10)
 
 /* Of the kernel's include/net/tcp_states.h. */
 enum { ESTABLISHED = 1, SYN_SENT, SYN_RECV, FIN_WAIT1, FIN_WAIT2, TIME_WAIT,
        CLOSE, CLOSE_WAIT, LAST_ACK, LISTEN, CLOSING, NEW_SYN_RECV };
+
+/* Where both ends have been sent and confirmed there is nothing to tell: the
+ * other one has all. */
+#define ASKED (~0u & ~(1u << TIME_WAIT))
 
 struct names {
 	unsigned char own[16], other[16];
@@ -277,40 +282,16 @@ static int inode_order(const void *a, const void *b)
 	return (x > y) - (x < y);
 }
 
-struct look {
-	struct part *p;
-	void (*found)(struct part *p, ino_t ino);
-};
-
-static void look_at_descriptor(int dir, const char *name, void *data)
-{
-	const struct look *look = data;
-	struct stat st;
-
-	if (fstatat(dir, name, &st, 0) == 0 && S_ISSOCK(st.st_mode))
-		look->found(look->p, st.st_ino);
-}
-
-/* 0 or -errno. */
-static int each_socket(struct part *p, void (*found)(struct part *p, ino_t ino))
-{
-	struct look look = {p, found};
-	char path[32];
-
-	snprintf(path, sizeof(path), "/proc/%d/fd", p->pid);
-	return proc_numbers(path, look_at_descriptor, &look);
-}
-
-static void inode_found(struct part *p, ino_t ino)
-{
-	(void)p;
-	inode_add(ino);
-}
-
 static void find_inodes(void)
 {
+	int ret;
+
+	descriptors_look();
+	ret = descriptors_sockets(inode_add);
+	if (ret < 0)
+		socks.error = ret;
 	for (struct part *p = now.parts; p; p = p->next)
-		if (each_socket(p, inode_found) == -EACCES)
+		if (p->is_hidden)
 			ending_warn("process %d (%s) does not let its "
 				    "descriptors be seen (PR_SET_DUMPABLE): "
 				    "connections to other hosts are not kept",
@@ -392,7 +373,7 @@ static struct end *end_add(const struct sock *sock, int how)
 static int is_ending(int state)
 {
 	return state == FIN_WAIT1 || state == FIN_WAIT2 || state == LAST_ACK ||
-	       state == CLOSING || state == TIME_WAIT;
+	       state == CLOSING;
 }
 
 static void look_at(int link, const struct sock *sock, size_t *closed)
@@ -412,10 +393,12 @@ static void look_at(int link, const struct sock *sock, size_t *closed)
 		if (end)
 			numbers_of(link, sock, end);
 	} else if (is_ending(sock->state)) {
-		if (sock->state == TIME_WAIT && ++*closed > CLOSED_MANY)
+		/* The other one has all that was sent, which is not known any
+		 * more. */
+		if (sock->state == FIN_WAIT2 && ++*closed > CLOSED_MANY)
 			return;
 		end = end_add(sock, REMOTE_CLOSED);
-		if (end && sock->state != TIME_WAIT)
+		if (end && sock->state != FIN_WAIT2)
 			numbers_of(link, sock, end);
 	} else {
 		listener = listener_of(sock);
@@ -493,9 +476,9 @@ json_t *remotes_report(void)
 	if (now.groups < 2)
 		return json_array();
 	link = link_open();
-	ret = link < 0 ? link : dump(link, AF_INET, ~0u);
+	ret = link < 0 ? link : dump(link, AF_INET, ASKED);
 	if (ret == 0)
-		ret = dump(link, AF_INET6, ~0u);
+		ret = dump(link, AF_INET6, ASKED);
 	if (ret == 0 && socks.count) {
 		find_inodes();
 		qsort(socks.list, socks.count, sizeof(*socks.list),
@@ -553,22 +536,31 @@ static int sock_ino_order(const void *a, const void *b)
 	return (x > y) - (x < y);
 }
 
-static void server_found(struct part *p, ino_t ino)
+static void look_for_server(int dir, const char *name, void *data)
 {
-	struct sock asked = {.ino = (uint32_t)ino};
+	struct part *p = data;
+	struct sock asked;
+	struct stat st;
 
-	if (socks.count && bsearch(&asked, socks.list, socks.count,
-				   sizeof(asked), sock_ino_order))
-		p->serves = 1;
+	if (p->serves || fstatat(dir, name, &st, 0) < 0 ||
+	    !S_ISSOCK(st.st_mode))
+		return;
+	asked.ino = (uint32_t)st.st_ino;
+	p->serves = bsearch(&asked, socks.list, socks.count, sizeof(asked),
+			    sock_ino_order) != NULL;
 }
 
 void remotes_find_servers(void)
 {
+	char path[32];
+
 	if (dump_listeners() == 0 && socks.count) {
 		qsort(socks.list, socks.count, sizeof(*socks.list),
 		      sock_ino_order);
-		for (struct part *p = now.parts; p; p = p->next)
-			each_socket(p, server_found);
+		for (struct part *p = now.parts; p; p = p->next) {
+			snprintf(path, sizeof(path), "/proc/%d/fd", p->pid);
+			proc_numbers(path, look_for_server, p);
+		}
 	}
 	socks_forget();
 }

@@ -1,22 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What no process can tell of itself: who is whose child, which of the
- * children are dead and not fetched yet, and which descriptors of different
- * processes stand for one open file description. Looked up while everybody is
- * parked, told when they run again. Only descriptors of the same file are compared, by sorting, so that
- * the work grows with their number and not with its square.
+ * What no process can tell of itself: who is whose child, and which of the
+ * children are dead and not fetched yet. Looked up while everybody is parked,
+ * told when they run again.
  */
 #define _GNU_SOURCE
-#include <dirent.h>
 #include <errno.h>
-#include <fcntl.h>
-#include <linux/kcmp.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
-#include <sys/syscall.h>
-#include <unistd.h>
 
 #include "agent/agent.h"
 #include "agent/members.h"
@@ -87,10 +78,10 @@ static void outside_forget(void)
 	memset(&outside, 0, sizeof(outside));
 }
 
-/* While everybody is parked this stays the same. */
+/* The last two; while everybody is parked this stays the same. */
 static struct {
 	pid_t pid, answer;
-} asked;
+} asked[2];
 
 static pid_t look_inside(pid_t pid)
 {
@@ -107,11 +98,14 @@ static pid_t inside(pid_t pid)
 {
 	if (pid <= 0 || part_find(pid))
 		return pid > 0 ? pid : 0;
-	if (pid != asked.pid) { /* whole trees are of one session */
-		asked.pid = pid;
-		asked.answer = look_inside(pid);
+	if (pid == asked[1].pid)
+		return asked[1].answer;
+	if (pid != asked[0].pid) { /* whole trees are of one session and group */
+		asked[1] = asked[0];
+		asked[0].pid = pid;
+		asked[0].answer = look_inside(pid);
 	}
-	return asked.answer;
+	return asked[0].answer;
 }
 
 struct process {
@@ -172,7 +166,6 @@ static void look_at_processes(void)
 {
 	struct proc_stat stat;
 
-	tree.count = 0;
 	for (struct part *p = now.parts; p && now.state == RUNNING;
 	     p = p->next) {
 		if (proc_stat(p->pid, 0, &stat) < 0)
@@ -184,7 +177,7 @@ static void look_at_processes(void)
 	}
 	add_zombies();
 	outside_forget();
-	asked.pid = 0;
+	memset(asked, 0, sizeof(asked));
 }
 
 json_t *tree_report(void)
@@ -209,197 +202,10 @@ json_t *tree_report(void)
 	return list;
 }
 
-/* ---- shared descriptions ---- */
-
-struct holder {
-	pid_t pid, tid; /* of the task whose table it is */
-	int fd;
-	dev_t dev;
-	ino_t ino;
-};
-
-struct holders {
-	struct holder *list;
-	size_t count, room;
-	int lost; /* out of memory */
-};
-
-/* Sorted: those of one description side by side. Of each the number. */
-static struct {
-	struct holders all;
-	size_t *classes;
-	size_t count;
-} shared;
-
-static void note(struct holders *all, pid_t pid, pid_t tid, int fd,
-		 const struct stat *st)
-{
-	if (all->count == all->room) {
-		size_t room = all->room ? 2 * all->room : 256;
-		void *list = realloc(all->list, room * sizeof(*all->list));
-
-		if (!list) {
-			all->lost = 1;
-			return;
-		}
-		all->list = list;
-		all->room = room;
-	}
-	all->list[all->count++] =
-		(struct holder){pid, tid, fd, st->st_dev, st->st_ino};
-}
-
-static void note_descriptor(int dir, const char *name, void *data)
-{
-	const struct part *p = data;
-	struct stat st;
-
-	if (fstatat(dir, name, &st, 0) == 0)
-		note(&shared.all, p->pid, p->pid, atoi(name), &st);
-}
-
-static void note_descriptors(struct part *p)
-{
-	char path[32];
-
-	snprintf(path, sizeof(path), "/proc/%d/fd", p->pid);
-	proc_numbers(path, note_descriptor, p);
-}
-
-/* Those on their way through sockets: the service thread has looked and has
- * got them, at numbers that the program does not use. */
-static void note_inside(struct holders *all, pid_t pid, pid_t tid)
-{
-	char path[64], own[64];
-	struct dirent *entry;
-	struct stat st;
-	DIR *dir;
-
-	snprintf(path, sizeof(path), "/proc/%d/task/%d/fd", pid, tid);
-	dir = opendir(path);
-	while (dir && (entry = readdir(dir))) {
-		if (*entry->d_name == '.')
-			continue;
-		snprintf(own, sizeof(own), "/proc/%d/fd/%.20s", pid,
-			 entry->d_name);
-		if (lstat(own, &st) < 0 &&
-		    fstatat(dirfd(dir), entry->d_name, &st, 0) == 0)
-			note(all, pid, tid, atoi(entry->d_name), &st);
-	}
-	if (dir)
-		closedir(dir);
-}
-
-/* <0, 0, >0: in the kernel's order of descriptions. It has no meaning, but
- * equal ones come to stand side by side. */
-static int description_order(const struct holder *a, const struct holder *b)
-{
-	long ret = syscall(SYS_kcmp, a->tid, b->tid, KCMP_FILE, a->fd, b->fd);
-
-	if (ret == 0)
-		return 0;
-	if (ret == 1)
-		return -1;
-	if (ret == 2)
-		return 1;
-	/* Not allowed: they count as different ones. */
-	if (a->pid != b->pid)
-		return a->pid < b->pid ? -1 : 1;
-	return a->fd < b->fd ? -1 : a->fd > b->fd;
-}
-
-static int file_order(const void *left, const void *right)
-{
-	const struct holder *a = left, *b = right;
-
-	if (a->dev != b->dev)
-		return a->dev < b->dev ? -1 : 1;
-	if (a->ino != b->ino)
-		return a->ino < b->ino ? -1 : 1;
-	return 0;
-}
-
-static int full_order(const void *left, const void *right)
-{
-	const struct holder *a = left, *b = right;
-	int order = file_order(a, b);
-
-	if (!order)
-		order = description_order(a, b);
-	if (!order && a->pid != b->pid)
-		order = a->pid < b->pid ? -1 : 1;
-	if (!order && a->fd != b->fd)
-		order = a->fd < b->fd ? -1 : 1;
-	return order;
-}
-
-static void look_at_descriptors(void)
-{
-	struct holders *all = &shared.all;
-	size_t i, from = 0;
-
-	all->count = shared.count = 0;
-	all->lost = 0;
-	if (now.parts && !now.parts->next)
-		return; /* one process shares with nobody */
-	for (struct part *p = now.parts; p; p = p->next) {
-		note_descriptors(p);
-		if (p->inside_tid)
-			note_inside(all, p->pid, p->inside_tid);
-	}
-	free(shared.classes);
-	shared.classes = reallocarray(NULL, all->count + 1,
-				      sizeof(*shared.classes));
-	if (all->lost || !shared.classes) {
-		ending_fail(NULL, -ENOMEM, "comparing descriptors");
-		return;
-	}
-	if (all->count)
-		qsort(all->list, all->count, sizeof(*all->list), full_order);
-	for (i = 1; i <= all->count; i++) {
-		if (i < all->count &&
-		    file_order(&all->list[i - 1], &all->list[i]) == 0 &&
-		    description_order(&all->list[i - 1], &all->list[i]) == 0)
-			continue;
-		shared.classes[shared.count++] = i - from;
-		from = i;
-	}
-}
-
-/* Of equal descriptions the lowest descriptor of each process. */
-static void add_class(json_t *list, const struct holder *first, size_t count)
-{
-	json_t *class;
-	size_t i;
-
-	if (first[0].pid == first[count - 1].pid)
-		return;
-	class = json_array();
-	for (i = 0; i < count; i++)
-		if (i == 0 || first[i].pid != first[i - 1].pid)
-			json_array_append_new(
-				class, json_pack("[i, i]", (int)first[i].pid,
-						 first[i].fd));
-	json_array_append_new(list, class);
-}
-
-json_t *tree_shared(void)
-{
-	const struct holder *first = shared.all.list;
-	json_t *list = json_array();
-	size_t i;
-
-	for (i = 0; i < shared.count; i++) {
-		add_class(list, first, shared.classes[i]);
-		first += shared.classes[i];
-	}
-	return list;
-}
-
 void tree_look(void)
 {
+	tree.count = 0;
 	look_at_processes();
-	look_at_descriptors();
 }
 
 void tree_forget(void)
@@ -409,8 +215,5 @@ void tree_forget(void)
 	for (i = 0; i < tree.count; i++)
 		json_decref(tree.list[i].ids);
 	free(tree.list);
-	free(shared.all.list);
-	free(shared.classes);
 	memset(&tree, 0, sizeof(tree));
-	memset(&shared, 0, sizeof(shared));
 }
