@@ -5,7 +5,7 @@
     test/bench/run.py [--quick] [SECTION...]      from the build folder
 
 Sections: calls launch stop restart threads tree descriptors connections
-barrier.
+hosts barrier.
 Figures are whole-process ones,
 compared as ratios within this run: the same program native and under
 ckpt_launch in turns, and for checkpoint and restart the bound (fork alone,
@@ -24,6 +24,7 @@ import sys
 import tempfile
 import time
 
+HERE = os.path.dirname(os.path.abspath(__file__))
 BUILD = os.environ.get("CKPT_BUILD", os.getcwd())
 rows = []
 
@@ -336,6 +337,49 @@ def section_connections(turns, storage):
             job.close()
 
 
+def on_hosts(script, *arguments):
+    """What a script says that is written like a story over hosts."""
+    user = 61234
+    folder = tempfile.mkdtemp(prefix="ckpt-bench.")
+    try:
+        os.chmod(folder, 0o755)
+        env = {"PATH": BUILD + ":" + os.environ["PATH"], "LANG": "C.UTF-8",
+               "HOME": folder + "/home", "TMPDIR": folder + "/tmp",
+               "XDG_RUNTIME_DIR": folder + "/run", "STORY_DIR": folder,
+               "STORY": os.path.join(HERE, script), "STORY_AS": "root",
+               "STORY_USER": str(user), "CKPT_BUILD": BUILD,
+               "CKPT_SOURCE": os.path.join(HERE, "..", ".."),
+               "BENCH": " ".join(map(str, arguments))}
+        ran = subprocess.run(
+            ["unshare", "--mount", "--net", "--pid", "--fork", "--kill-child",
+             os.path.join(BUILD, "test", "story", "nursery"), "300", "bash",
+             os.path.join(HERE, "..", "story", "lib.sh")], env=env,
+            stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT, text=True)
+        if ran.returncode:
+            raise RuntimeError("\n".join(ran.stdout.splitlines()[-5:]))
+        return json.load(open(os.path.join(folder, "result")))
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def section_hosts(turns, storage):
+    """TCP connections between two simulated hosts, which share the CPUs. The
+    restart starts by ssh."""
+    if os.geteuid() != 0:
+        row("hosts", "-", "-", "needs root")
+        return
+    for count in (0, 50, 200, 800, 3200):
+        said = on_hosts("hosts.sh", count, turns)
+        reports = said["checkpoints"]
+        phases = {name: median([r["phases_ms"][name] for r in reports])
+                  for name in ("stop", "capture", "snapshot", "release")}
+        row("%d TCP connections between two hosts" % count, "linear",
+            "%.1f ms stop" % median([r["stop_ms"] for r in reports]),
+            "%.0f ms restart; %s" % (said["restart_ms"], ", ".join(
+                "%s %.1f ms" % p for p in phases.items())))
+
+
 def section_many(kind, counts, turns, storage):
     """What a checkpoint and a restart take, and which share each phase has."""
     here = os.getcwd()
@@ -410,7 +454,7 @@ def main():
     parser.add_argument("sections", nargs="*",
                         default=["calls", "launch", "stop", "restart", "threads",
                                  "tree", "descriptors", "connections",
-                                 "barrier"])
+                                 "hosts", "barrier"])
     options = parser.parse_args()
     turns = 2 if options.quick else 5
     signal.signal(signal.SIGINT, signal.default_int_handler)
