@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * inet, restoring: datagrams that wait to be read. Each is sent again from the
- * name it came from: by the socket that has it, or by one that has it for a
- * moment. Where the name is another host's now, it is lost, as datagrams may.
+ * name it came from: by the socket that has it, in whichever host group (see
+ * letters.c), or by one that has it for a moment. Where the name is another
+ * host's now, it is lost, as datagrams may.
  */
 #define _GNU_SOURCE
 #include <errno.h>
@@ -104,6 +105,8 @@ int inet_fill_datagrams(struct ckpt_restore *r, const struct inet_view *view,
 		struct inet_name to = own, sender_name;
 		uint16_t port = inet_port_of(&own);
 
+		if (inet_letter_is_shipped(view->record, &letter.sender))
+			continue;
 		if (inet_is_any(&own))
 			to = letter.sender;
 		inet_set_port(&to, port);

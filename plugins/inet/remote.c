@@ -289,7 +289,7 @@ static void find_ends(void)
 
 /* ---- addresses ---- */
 
-static int parse_address(const char *text, unsigned port,
+int inet_parse(const char *text, unsigned port,
 			 struct inet_name *name)
 {
 	struct sockaddr_in6 six = {.sin6_family = AF_INET6};
@@ -329,6 +329,18 @@ static struct ckpt_meeting *end_add(void)
 	return ends;
 }
 
+long inet_end_add(void)
+{
+	struct ckpt_meeting *end = end_add();
+
+	return end ? end - all.ends : -1;
+}
+
+struct ckpt_meeting *inet_end(size_t at)
+{
+	return &all.ends[at];
+}
+
 static const char *address_text(const struct inet_name *name,
 				char text[INET6_ADDRSTRLEN])
 {
@@ -341,7 +353,7 @@ static const char *address_text(const struct inet_name *name,
 	return text;
 }
 
-static int is_six(const struct inet_name *name)
+int inet_is_six(const struct inet_name *name)
 {
 	struct inet_name six = inet_in_family(name, AF_INET6);
 	struct sockaddr_in6 address;
@@ -363,7 +375,7 @@ static int common_bits(const struct in6_addr *a, const struct in6_addr *b)
 /* Who has called by IPv6 shall do so again, but what is known of a host is the
  * address by which it calls the coordinator, mostly one of IPv4. This is the
  * address of IPv6 of ours that is most like the old one; "-": none. */
-static const char *own_six(const struct inet_name *old,
+const char *inet_own_six(const struct inet_name *old,
 			   char text[INET6_ADDRSTRLEN])
 {
 	struct inet_name six = inet_in_family(old, AF_INET6);
@@ -400,7 +412,7 @@ static void tell_addresses(void)
 	size_t i;
 
 	for (i = 0; (text = ckpt_host_address(all.r, i)); i++) {
-		if (parse_address(text, 1, &name) < 0 || !(end = end_add()))
+		if (inet_parse(text, 1, &name) < 0 || !(end = end_add()))
 			continue;
 		snprintf(end->mine, sizeof(end->mine), "host %d %s",
 			 ckpt_group(all.r), address_text(&name, address));
@@ -420,12 +432,12 @@ static void tell_addresses(void)
 
 /* ---- datagram sockets ---- */
 
-static void datagram_key(char key[64], const struct inet_record *record,
+void inet_datagram_key(char key[INET_KEY], const struct inet_record *record,
 			 const struct inet_name *name)
 {
 	char text[INET6_ADDRSTRLEN];
 
-	snprintf(key, 64, "%d %s %u", record->protocol % 256,
+	snprintf(key, INET_KEY, "%u %s %u", (uint8_t)record->protocol,
 		 address_text(name, text), ntohs(inet_port_of(name)));
 }
 
@@ -434,13 +446,15 @@ static void datagram_known(const struct inet_record *record,
 {
 	struct inet_name own = inet_own(fd);
 	struct ckpt_meeting *end = end_add();
-	char six[INET6_ADDRSTRLEN];
+	char six[INET6_ADDRSTRLEN], key[INET_KEY];
 
 	if (!end)
 		return;
-	datagram_key(end->mine, record, name);
+	inet_datagram_key(key, record, name);
+	strcpy(end->mine, key);
 	snprintf(end->says, sizeof(end->says), "%d %u %s", is_here(name),
-		 ntohs(inet_port_of(&own)), own_six(name, six));
+		 ntohs(inet_port_of(&own)), inet_own_six(name, six));
+	inet_letters_known(key);
 }
 
 static int datagram_open(const struct inet_view *view)
@@ -462,7 +476,7 @@ static int datagram_open(const struct inet_view *view)
 		datagram_known(record, &record->name, fd);
 	for (i = 0; port && inet_is_any(&record->name) &&
 		    (text = ckpt_host_address(all.r, i)); i++)
-		if (parse_address(text, ntohs(port), &name) == 0)
+		if (inet_parse(text, ntohs(port), &name) == 0)
 			datagram_known(record, &name, fd);
 	return 0;
 }
@@ -497,7 +511,7 @@ static void ask_for_peers(void)
 			continue;
 		end = end_add();
 		if (end)
-			datagram_key(end->theirs, view.record,
+			inet_datagram_key(end->theirs, view.record,
 				     &view.record->peer_name);
 	}
 }
@@ -515,9 +529,9 @@ static void peer_heard(const struct inet_view *view,
 		return;
 	if (is_there)
 		inet_set_port(&peer, htons((uint16_t)port));
-	else if (is_six(&peer) && parse_address(text, port, &six) == 0)
+	else if (inet_is_six(&peer) && inet_parse(text, port, &six) == 0)
 		peer = six;
-	else if (parse_address(end->host, port, &peer) < 0)
+	else if (inet_parse(end->host, port, &peer) < 0)
 		return;
 	list = reallocarray(moved.list, moved.count + 1, sizeof(*list));
 	if (!list)
@@ -669,7 +683,7 @@ static void say_place(struct joint *joint, const struct place *place,
 	snprintf(joint->end->says, sizeof(joint->end->says), "%d %d %s %u %s",
 		 can_be_called, inet_is_any(&own), address_text(&own, text),
 		 ntohs(inet_port_of(&own)),
-		 own_six(&joint->view.record->name, six));
+		 inet_own_six(&joint->view.record->name, six));
 }
 
 static int open_place(struct joint *joint)
@@ -828,14 +842,14 @@ static int call_place(struct joint *joint)
 	if (joint->role == ROLE_WAITS)
 		can_be_called = *all.ends[joint->asks].hears == '1';
 	if (!is_any) {
-		parse_address(text, port, &tos[0]);
+		inet_parse(text, port, &tos[0]);
 	} else if (can_be_called) {
 		tos[0] = record->peer_name;
 		inet_set_port(&tos[0], htons((uint16_t)port));
 	}
-	if (is_six(&record->peer_name))
-		parse_address(six, port, &tos[1]);
-	parse_address(joint->end->host, port, &tos[2]);
+	if (inet_is_six(&record->peer_name))
+		inet_parse(six, port, &tos[1]);
+	inet_parse(joint->end->host, port, &tos[2]);
 	for (i = 0; fd < 0 && i < 3; i++)
 		if (tos[i].length)
 			fd = call_near(joint, &tos[i]);
@@ -1284,6 +1298,7 @@ int inet_meet_all(struct ckpt_restore *r)
 	asked = all.end_count;
 	if (ret == 0) {
 		ask_for_peers();
+		inet_letters_ask(r);
 		find_ends();
 		ret = ckpt_meet(r, all.ends, all.end_count);
 	}
@@ -1291,6 +1306,7 @@ int inet_meet_all(struct ckpt_restore *r)
 		hear_of_peers(asked);
 		choose_roles();
 		remind_all();
+		inet_letters_open();
 		ret = open_places();
 	}
 	if (ret == 0)
@@ -1299,6 +1315,8 @@ int inet_meet_all(struct ckpt_restore *r)
 		ret = call_all(ROLE_CALLS);
 	if (ret == 0)
 		ret = make_all();
+	if (ret == 0)
+		inet_letters_ship(r);
 	/* The places of listeners are heard once more. */
 	if (ret == 0)
 		ret = ckpt_meet(r, all.ends, all.end_count);

@@ -3,6 +3,7 @@
 #ifndef PLUGINS_INET_RESTORE_H
 #define PLUGINS_INET_RESTORE_H
 
+#include <netinet/in.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <sys/socket.h>
@@ -85,6 +86,25 @@ int inet_meet_all(struct ckpt_restore *r);
 /* Where the peer of a connected datagram socket is now. */
 struct inet_name inet_moved_peer(const struct inet_view *view);
 extern int inet_is_meeting; /* nobody calls to wait, until that is over */
+/* What is said in it: index of an end, or -1. Pointers hold till the next. */
+long inet_end_add(void);
+struct ckpt_meeting *inet_end(size_t at);
+/* By which name the sockets of other groups know one. */
+#define INET_KEY 56
+void inet_datagram_key(char key[INET_KEY], const struct inet_record *record,
+		       const struct inet_name *name);
+int inet_parse(const char *text, unsigned port, struct inet_name *name);
+int inet_is_six(const struct inet_name *name);
+const char *inet_own_six(const struct inet_name *old,
+			 char text[INET6_ADDRSTRLEN]);
+
+/* letters.c: what waits from senders in other groups, in the order of calls. */
+void inet_letters_known(const char *key); /* a socket of ours was */
+void inet_letters_ask(struct ckpt_restore *r);
+void inet_letters_open(void);		    /* the first round is over */
+void inet_letters_ship(struct ckpt_restore *r); /* the second */
+int inet_letter_is_shipped(const struct inet_record *record,
+			   const struct inet_name *sender);
 
 /* datagram.c */
 int inet_fill_datagrams(struct ckpt_restore *r, const struct inet_view *view,
