@@ -151,7 +151,10 @@ ask_redis() { # port, words
 }
 expect_file "$STORY_DIR/out" "^errors: 0, replies: $(cat mass)"
 check [ "$(ask_redis 5000 GET mass)" = "$(cat mass)" ]
-check [ "$(ask_redis 5000 GET count)" = "$(wc -l <count)" ]
+# It may have been killed before it wrote the last answer.
+count=$(($(ask_redis 5000 GET count) - $(wc -l <count)))
+check [ "$count" -ge 0 ]
+check [ "$count" -le 1 ]
 check [ "$(ask_redis 5000 WAIT 1 10000)" = 1 ]
 [ "$(ask_redis 5000 DEBUG DIGEST)" = "$(ask_redis 5001 DEBUG DIGEST)" ] ||
 	fail "the replica has other data"
