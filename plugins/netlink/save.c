@@ -2,11 +2,13 @@
 /*
  * netlink, saving: sockets by which the kernel tells of interfaces, routes,
  * devices. Kept: protocol, port id, groups, options. Not kept: messages that
- * have not been read (the kernel tells of an overrun instead).
+ * have not been read, of which the first is noted: restore.c has the kernel
+ * answer again, or tell of an overrun.
  */
 #define _GNU_SOURCE
 #include <linux/netlink.h>
 #include <linux/stat.h>
+#include <poll.h>
 
 #include <ckpt/plugin.h>
 
@@ -27,6 +29,39 @@ static int netlink_matches(const struct ckpt_fd *fd)
 		       FAMILY_NETLINK;
 }
 
+/* Those that are not there are not set. */
+static uint32_t netlink_set(int fd)
+{
+	uint32_t set = 0;
+	int option, value;
+
+	for (option = NETLINK_PKTINFO; option < NETLINK_OPTIONS; option++) {
+		value = 0;
+		if (option != NETLINK_LIST_MEMBERSHIPS &&
+		    sockopt_get(fd, LEVEL_NETLINK, option, &value,
+				sizeof(value)) == 0 && value)
+			set |= 1u << option;
+	}
+	return set;
+}
+
+/* A look would take a waiting error. And it is a short one: the kernel makes
+ * later answers as large as anybody has ever asked for. */
+static uint32_t netlink_look(int fd, struct netlink_message *first)
+{
+	struct pollfd asked = {fd, POLLIN, 0};
+	struct __kernel_timespec now = {0, 0};
+
+	if (SYS_CALL(SYS_ppoll, &asked, 1, &now, NULL, 0) <= 0)
+		return NETLINK_NOTHING;
+	if (asked.revents & POLLERR)
+		return NETLINK_OVERRUN;
+	if (SYS_CALL(SYS_recvfrom, fd, first, sizeof(*first),
+		     MESSAGE_PEEK | MESSAGE_DONTWAIT, NULL, NULL) < 0)
+		return NETLINK_NOTHING;
+	return NETLINK_WAITS;
+}
+
 static int netlink_save(const struct ckpt_fd *fd, struct ckpt_record *out)
 {
 	struct netlink_record record = {
@@ -36,7 +71,6 @@ static int netlink_save(const struct ckpt_fd *fd, struct ckpt_record *out)
 	};
 	struct sockaddr_nl name = {0};
 	uint32_t length = sizeof(name);
-	char byte;
 
 	if (SYS_CALL(SYS_getsockname, fd->fd, &name, &length) == 0) {
 		record.port = name.nl_pid;
@@ -45,9 +79,8 @@ static int netlink_save(const struct ckpt_fd *fd, struct ckpt_record *out)
 	}
 	sockopt_get(fd->fd, LEVEL_NETLINK, NETLINK_LIST_MEMBERSHIPS,
 		    record.groups, sizeof(record.groups));
-	record.unread = SYS_CALL(SYS_recvfrom, fd->fd, &byte, 1,
-				 MESSAGE_PEEK | MESSAGE_DONTWAIT, NULL,
-				 NULL) >= 0;
+	record.set = netlink_set(fd->fd);
+	record.unread = netlink_look(fd->fd, &record.first);
 	sockopt_save(fd->fd, &record.options);
 	ckpt_put(out, &record, sizeof(record));
 	return 0;
