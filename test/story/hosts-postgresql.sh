@@ -8,7 +8,7 @@
 # timeout: 300
 for pg in /usr/lib/postgresql/*/bin; do :; done
 export PATH=$pg:$PATH
-need initdb postgres pgbench pg_amcheck psql
+need initdb postgres pgbench pg_amcheck pg_dump psql
 hosts a b c
 export PGUSER=pg PGDATABASE=postgres LC_ALL=C TZ=UTC
 where=a
@@ -57,6 +57,7 @@ restart_on a --hosts a,b
 where=a
 await_running
 await_output 'actually processed: 4500/4500'
+await_output 'number of failed transactions: 0 '
 [ "$(sql 'SELECT count(*) FROM pgbench_history')" = 4500 ] ||
 	fail "transactions are lost, or done twice"
 [ "$(sql 'SELECT count(DISTINCT sum) FROM (
@@ -67,4 +68,10 @@ await_output 'actually processed: 4500/4500'
 	fail "the sums of balances do not agree"
 check bounded "$STORY_DIR/on" a pg_amcheck -h localhost --install-missing \
 	--heapallindexed -d postgres
+check bounded "$STORY_DIR/on" b pg_dump -h a -f "$STORY_DIR/work/dump"
+check grep -q '^-- PostgreSQL database dump complete' "$STORY_DIR/work/dump"
+check_log() {
+	! grep -E 'PANIC|FATAL|ERROR|corrupt|invalid page|could not' "$@"
+}
+check check_log "$STORY_DIR/err"
 ask -k
