@@ -156,10 +156,11 @@ struct ckpt_saver {
 	 * capture() reads it into memory of its own, which is part of the
 	 * image, and may write a record for people; revive() puts it back
 	 * from there in the new life, before any thread runs; leave() undoes
-	 * what capture() changed, after success and failure alike. Also for
+	 * what capture() changed, after success (ret 0) and failure (-errno)
+	 * alike. Also for
 	 * kinds with descriptors: revive() runs when all are in place. */
 	int (*capture)(struct ckpt_record *out);
-	void (*leave)(void);
+	void (*leave)(int ret);
 	int (*revive)(void);
 };
 

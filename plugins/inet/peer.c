@@ -471,14 +471,15 @@ static const char *name_text(const struct inet_name *name, char text[64])
 }
 
 static int refuse_pair(const struct ckpt_fd *fd,
-		       const struct inet_record *record, const char *why)
+		       const struct inet_record *record, int error,
+		       const char *why)
 {
 	char number[24], own[64], other[64];
 	struct sys_text text;
 
 	sys_text_open(&text, number, sizeof(number));
 	sys_text_number(&text, (uint64_t)fd->fd, 10);
-	return ckpt_refuse(-EBUSY, "fd ", number, ", ",
+	return ckpt_refuse(error, "fd ", number, ", ",
 			   name_text(&record->name, own), " to ",
 			   name_text(&record->peer_name, other), ": ", why,
 			   "; try again later", NULL);
@@ -508,14 +509,17 @@ static int meet_remote(const struct ckpt_fd *fd, struct inet_record *record,
 		end_of(fd->fd, &mine);
 		if (mine.confirmed + mine.unsent >
 		    1u + !!(record->flags & INET_SENT_END))
-			return refuse_pair(fd, record,
+			return refuse_pair(fd, record, -EBUSY,
 					   "it has sent to a connection that "
 					   "is not accepted yet");
 		return 0;
 	}
-	if (await_remote(fd->fd, record, remote) < 0)
-		return refuse_pair(fd, record, "what its other end has sent "
-					       "does not arrive");
+	if (await_remote(fd->fd, record, remote) < 0) {
+		inet_throttle_reader(fd, record);
+		return refuse_pair(fd, record, -ENOBUFS,
+				   "what its other end has sent does not "
+				   "arrive");
+	}
 	return 0;
 }
 
@@ -578,10 +582,12 @@ int inet_meet(const struct ckpt_fd *fd, struct inet_record *record)
 		return meet_nobody(fd, record, &other);
 	record->flags |= INET_PEER_HERE;
 	record->peer_ino = other.ino;
-	if (await_arrival(fd->fd, record, &other) < 0)
-		return inet_refuse(fd, -EBUSY,
+	if (await_arrival(fd->fd, record, &other) < 0) {
+		inet_throttle_reader(fd, record);
+		return inet_refuse(fd, -ENOBUFS,
 				   "what its other end has sent does not "
 				   "arrive; try again later");
+	}
 	return 0;
 }
 

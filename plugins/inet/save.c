@@ -238,6 +238,7 @@ static void inet_look(const struct ckpt_fd *fd, struct inet_record *record)
 	inet_name(fd->fd, SYS_getpeername, &record->peer_name);
 	sockopt_save(fd->fd, &record->socket_options);
 	inet_options(fd->fd, record);
+	inet_throttle_hide(fd, record);
 }
 
 /* Of all connections, before any is waited for. */
@@ -296,14 +297,16 @@ static int inet_save(const struct ckpt_fd *fd, struct ckpt_record *out)
 	return inet_put_stream(fd, &record, out);
 }
 
-static void inet_leave(void)
+static void inet_leave(int ret)
 {
 	has_hurried = 0;
+	inet_throttle_leave(ret);
 }
 
 static int inet_revive(void)
 {
 	has_hurried = 0;
+	inet_throttle_forget();
 	return 0;
 }
 

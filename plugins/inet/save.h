@@ -53,6 +53,15 @@ void inet_called(const struct ckpt_fd *fd, struct inet_record *record);
 /* What has been put off until there is room for a full segment goes now. */
 void inet_hurry(int fd, const struct inet_record *record);
 
+/* throttle.c: for the next try, when more is on its way than a queue can hold.
+ * Who has found its own too small for what comes: */
+void inet_throttle_reader(const struct ckpt_fd *fd,
+			  const struct inet_record *record);
+/* Into the record what the program has, throttled or not. */
+void inet_throttle_hide(const struct ckpt_fd *fd, struct inet_record *record);
+void inet_throttle_leave(int ret); /* 0: a checkpoint has been made */
+void inet_throttle_forget(void);   /* in the new life */
+
 /* queue.c: what waits to be read. First what the record itself says. */
 void inet_measure(int fd, struct inet_record *record);
 int inet_put_stream(const struct ckpt_fd *fd, const struct inet_record *record,

@@ -445,10 +445,16 @@ static int sysv_revive(void)
 	return 0;
 }
 
+static void sysv_leave(int ret)
+{
+	(void)ret;
+	sysv_let_go();
+}
+
 const struct ckpt_saver sysv_saver = {
 	.kind = 78,
 	.name = "sysv",
 	.capture = sysv_capture,
-	.leave = sysv_let_go,
+	.leave = sysv_leave,
 	.revive = sysv_revive,
 };

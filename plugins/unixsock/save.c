@@ -551,12 +551,18 @@ static int unixsock_revive(void)
 	return 0;
 }
 
+static void unixsock_leave(int ret)
+{
+	(void)ret;
+	unixsock_forget();
+}
+
 const struct ckpt_saver unixsock_saver = {
 	.kind = 73,
 	.name = "unixsock",
 	.matches = unixsock_matches,
 	.inside = unixsock_inside,
 	.save = unixsock_save,
-	.leave = unixsock_forget,
+	.leave = unixsock_leave,
 	.revive = unixsock_revive,
 };

@@ -21,6 +21,7 @@
 #define SHORT_MS 30000
 #define ABORT_MS 30000
 #define AGAIN_TRIES 6 /* about a second in all */
+#define READER_TRIES 10 /* about sixteen: somebody has a lot to read first */
 #define AGAIN_MS 16
 
 static struct {
@@ -33,7 +34,7 @@ static struct {
 	enum wire_phase fault_phase;
 	int fault_error;
 	int sync;
-	int again;   /* what failed may pass: try it once more */
+	int again;   /* what failed may pass: tries that it is worth */
 	int tries;   /* so far */
 	int waiting; /* until the next one; in PHASE_PREPARE, nobody takes part */
 	int groups; /* that take part */
@@ -268,7 +269,7 @@ static void failed(void)
 	 * been pruned for it. */
 	if (now.path[0] && !generation_committed(now.path))
 		generation_remove(now.path);
-	if (now.again && now.tries < AGAIN_TRIES) {
+	if (now.tries < now.again) {
 		forget_and_wait();
 		return;
 	}
@@ -582,7 +583,11 @@ void agent_failed(struct connection *connection, json_t *body)
 	if (!*text)
 		text = error ? strerror(abs(error)) : "no reason given";
 	/* A process is in a state that ends by itself, once it runs. */
-	now.again = now.phase == PHASE_CAPTURE && abs(error) == EBUSY;
+	now.again = now.phase == PHASE_CAPTURE && abs(error) == EBUSY ?
+			    AGAIN_TRIES :
+		    now.phase == PHASE_CAPTURE && abs(error) == ENOBUFS ?
+			    READER_TRIES :
+			    0;
 	abort_with("phase %s: %s%s",
 		   wire_string(body, "phase", phase_name(now.phase)), who,
 		   text);

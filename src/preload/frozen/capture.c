@@ -440,9 +440,8 @@ int capture_enter(struct service_message *m)
 
 void capture_leave(int ret)
 {
-	(void)ret;
 	limits_lower();
-	plugins_leave();
+	plugins_leave(ret);
 	if (frozen.writer)
 		image_writer_close(frozen.writer);
 	frozen.writer = NULL;

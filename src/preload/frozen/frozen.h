@@ -189,7 +189,7 @@ int plugins_capture(void); /* under the program's own limits */
 int plugins_inside(const struct ckpt_fd *fd);
 int plugins_save(void);	  /* one record for each description */
 int plugins_records(void); /* writes what has been held back so far */
-void plugins_leave(void);
+void plugins_leave(int ret); /* 0: a checkpoint has been made */
 int plugins_revive(const char **what);
 
 /* ---- claims.c ---- */

@@ -206,14 +206,14 @@ int plugins_capture(void)
 	return ret;
 }
 
-void plugins_leave(void)
+void plugins_leave(int ret)
 {
 	body_close();
 	while (captured > 0) {
 		const struct ckpt_saver *saver = savers[--captured];
 
 		if (saver->leave)
-			saver->leave();
+			saver->leave(ret);
 	}
 }
 
