@@ -398,6 +398,12 @@ hosts() {
 	hosts_make "$@"
 }
 
+slurm() {
+	# shellcheck disable=SC1091 # checked by itself
+	. "$CKPT_SOURCE/test/story/lib-slurm.sh"
+	slurm_make "$@"
+}
+
 # ---- the story itself
 
 mkdir -p "$STORY_DIR"/{home,work,run,tmp}

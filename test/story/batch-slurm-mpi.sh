@@ -1,0 +1,40 @@
+# SPDX-License-Identifier: MIT
+# MPI jobs over two nodes of Slurm's, as README.md, "Batch systems", has them:
+# checkpointed, queued again, they go on.
+# run-as: root
+# unshare: --mount --net --pid --fork --kill-child
+# needs: ip sshd ssh ssh-keygen nsenter setpriv slurmctld slurmd sbatch scontrol scancel munged mpicc.openmpi mpirun.openmpi mpicc.mpich mpiexec.mpich
+hosts a b
+slurm a b
+[ -f "$CKPT_SOURCE/README.md" ] || skip "README.md is not here"
+mkdir bin
+for kind in openmpi mpich; do
+	files=("$CKPT_SOURCE/test/real/mpi/halo.c")
+	[ $kind = openmpi ] || files+=("$CKPT_SOURCE/test/real/mpi/mpich-end.c")
+	"mpicc.$kind" -O2 -w -o "$kind" "${files[@]}" ||
+		skip "$kind cannot build a program here"
+done
+# Both are installed: the names without an ending are those that README means.
+printf '#!/bin/sh\nexec mpiexec.mpich "$@"\n' >bin/mpiexec
+printf '#!/bin/sh\nexec mpirun.openmpi "$@"\n' >bin/mpirun
+cat >program <<'SCRIPT'
+#!/bin/sh
+[ -z "$OMPI_COMM_WORLD_RANK" ] || exec ./openmpi gate
+exec ./mpich gate
+SCRIPT
+chmod +x bin/* program
+export PATH="$PWD/bin:$PATH"
+
+for kind in "Open MPI" MPICH; do
+	rm -rf ckpts gate out
+	readme_job "$kind"
+	job=$(on a sbatch --parsable -o out job.sh)
+	until grep -qs '^ready' out; do
+		[[ $(job_says) != *@(FAILED|COMPLETED)* ]] ||
+			fail "$kind: $(cat out)"
+	done
+	next_turn 1
+	: >gate
+	await_job
+	expect_file out '^done.* ok$'
+done
