@@ -28,7 +28,7 @@ export PATH="$PWD/bin:$PATH"
 for kind in "Open MPI" MPICH; do
 	rm -rf ckpts gate out
 	readme_job "$kind"
-	job=$(on a sbatch --parsable -o out job.sh)
+	submit job.sh
 	until grep -qs '^ready' out; do
 		[[ $(job_says) != *@(FAILED|COMPLETED)* ]] ||
 			fail "$kind: $(cat out)"

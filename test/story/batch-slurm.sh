@@ -30,7 +30,7 @@ await_numbers() { # at least so many
 	until [ -f numbers ] && [ "$(wc -l <numbers)" -ge "$1" ]; do :; done
 }
 
-job=$(on a sbatch --parsable -o out job.sh)
+submit job.sh
 await_numbers 30
 for turn in 1 2; do
 	next_turn "$turn"

@@ -5,11 +5,12 @@
 # needs slurmctld, slurmd, munged and says
 #
 #	hosts a b; slurm a b
-#	job=$(on a sbatch --parsable ...)
+#	submit job.sh
 #
 # All of it is in /run, which is each host's own: Slurm takes no path with spaces.
 
 export SLURM_CONF=/run/slurm/slurm.conf
+SLURM_JOB=
 
 root_on() { # name COMMAND...
 	nsenter -t "${HOST_PID[$1]}" --net --uts --ipc --pid --mount --wd=. \
@@ -62,17 +63,22 @@ slurm_make() { # controller [name...]
 	done
 }
 
-# Turns before, state and exit status of $job, in one line.
+# The job of that script, which writes into "out".
+submit() { # script
+	SLURM_JOB=$(on "${HOST_NAMES[0]}" sbatch --parsable -o out "$1")
+}
+
+# Its turns before, state and exit status, in one line.
 job_says() {
-	on "${HOST_NAMES[0]}" scontrol show job "$job" |
+	on "${HOST_NAMES[0]}" scontrol show job "$SLURM_JOB" |
 		grep -oE '(Restarts|JobState|ExitCode)=[^ ]*' | sort -r |
 		tr '\n' ' '
 }
 
-# Slurm tells $job, in that turn, that its time is nearly over; it has its next.
+# Slurm tells the job, in that turn, that its time is nearly over; it has its next.
 next_turn() { # turn
 	say "the time of turn $1 is nearly over"
-	check on "${HOST_NAMES[0]}" scancel --signal=USR1 --batch "$job"
+	check on "${HOST_NAMES[0]}" scancel --signal=USR1 --batch "$SLURM_JOB"
 	until [[ $(job_says) == *"Restarts=$1 "*RUNNING* ]]; do
 		[[ $(job_says) != *@(FAILED|COMPLETED|CANCELLED)* ]] ||
 			fail "the job has ended: $(job_says) $(cat out)"
@@ -91,13 +97,15 @@ readme_job() { # [KIND]
 
 	section=$(sed -n '/^## Batch systems/,/^## Now/p' \
 		"$CKPT_SOURCE/README.md")
+	# shellcheck disable=SC2016 # no command
 	sed -n '/^#!/,/^```/{/^```/!p}' <<<"$section" >job.sh
 	[ $# -eq 0 ] || {
-		sed -n '/^#SBATCH --nodes/,/^```/{/^```/!p}' <<<"$section" >more
+		# shellcheck disable=SC2016 # no command
+		sed -n '/^#SBATCH --nodes/,/^```/{/^```/!p}' <<<"$section" >"more"
 		check grep -q "mpi.*# .*$1" more
 		{
 			sed '/^trap/,$d' job.sh
-			grep -v "	" more
+			grep -v "	" "more"
 			sed -n '/^trap/,$p' job.sh | sed '/ckpt_launch/d' |
 				sed "/^else/r"<(grep "# .*$1" more)
 		} >job-mpi.sh
