@@ -31,6 +31,7 @@ enum exit_status {
 enum {
 	OPTION_JSON = OPTION_OWN,
 	OPTION_NO_WAIT,
+	OPTION_WITHOUT_LOST,
 	OPTION_PRINT_COOKIE,
 	OPTION_KEEP_COOKIE,
 	OPTION_HELP,
@@ -49,6 +50,7 @@ static const struct option long_options[] = {
 	{"quit", no_argument, NULL, 'q'},
 	{"json", no_argument, NULL, OPTION_JSON},
 	{"no-wait", no_argument, NULL, OPTION_NO_WAIT},
+	{"without-lost", no_argument, NULL, OPTION_WITHOUT_LOST},
 	{"print-cookie", no_argument, NULL, OPTION_PRINT_COOKIE},
 	{"keep-cookie", no_argument, NULL, OPTION_KEEP_COOKIE},
 	{"help", no_argument, NULL, OPTION_HELP},
@@ -64,6 +66,7 @@ static const char usage[] =
 	"  -l, --list               the processes\n"
 	"  -c, --checkpoint         checkpoint; wait and report (-bc is the same)\n"
 	"      --no-wait            ... do not wait\n"
+	"      --without-lost       ... of what is left when a host was lost\n"
 	"  -kc, --kcheckpoint       checkpoint, and kill all at the commit\n"
 	"  -i, --interval SECONDS   checkpoint that often (0: not any more)\n"
 	"  -k, --kill               kill all processes\n"
@@ -82,7 +85,7 @@ static const char usage[] =
 
 static struct {
 	enum wire_type type; /* WIRE_NONE: nothing yet */
-	int kill, wait, json, cookie;
+	int kill, wait, json, cookie, without_lost;
 	long seconds;
 	int on_terminal; /* a line of progress stands there */
 } ask = {.wait = 1};
@@ -147,6 +150,9 @@ static void read_options(struct util_attach *where, int argc, char **argv)
 		case OPTION_NO_WAIT:
 			ask.wait = 0;
 			break;
+		case OPTION_WITHOUT_LOST:
+			ask.without_lost = 1;
+			break;
 		case OPTION_PRINT_COOKIE:
 		case OPTION_KEEP_COOKIE:
 			ask.cookie = c;
@@ -165,6 +171,8 @@ static void read_options(struct util_attach *where, int argc, char **argv)
 		die("\"%s\" is too much; see --help", argv[optind]);
 	if (ask.type == WIRE_NONE && !ask.cookie)
 		die("say what to ask for (-s, -l, -c ...); see --help");
+	if (ask.without_lost && ask.type != WIRE_CHECKPOINT)
+		die("--without-lost goes with -c");
 	if (ask.type == WIRE_CHECKPOINT && ask.kill && !ask.wait)
 		die("-kc and --no-wait do not go together: it would not be "
 		    "known whether the checkpoint was made");
@@ -181,6 +189,8 @@ static json_t *request(void)
 		return body;
 	json_object_set_new(body, "wait", json_boolean(ask.wait));
 	json_object_set_new(body, "kill", json_boolean(ask.kill));
+	if (ask.without_lost)
+		json_object_set_new(body, "without_lost", json_true());
 	if (fault && *fault)
 		json_object_set_new(body, "fault", wire_text(fault));
 	return body;

@@ -717,6 +717,14 @@ int checkpoint_possible(char *err, size_t errsize)
 		snprintf(err, errsize, "no agent has registered");
 		return -EAGAIN;
 	}
+	if (computation.lost[0]) {
+		snprintf(err, errsize,
+			 "%s was lost and would be missing in it: kill the "
+			 "rest and restart, or go on without it "
+			 "(ckpt_command -c --without-lost)",
+			 computation.lost);
+		return -EHOSTDOWN;
+	}
 	if (clients_holding()) {
 		snprintf(err, errsize,
 			 "a program is just being started on another host");

@@ -524,8 +524,11 @@ static void try_checkpoint(struct client *client)
 		.fault = wire_string(client->request, "fault", NULL),
 	};
 	char err[1024];
-	int wait = wire_bool(client->request, "wait", 1);
-	int ret = checkpoint_possible(err, sizeof(err));
+	int wait = wire_bool(client->request, "wait", 1), ret;
+
+	if (wire_bool(client->request, "without_lost", 0))
+		computation_forget_lost();
+	ret = checkpoint_possible(err, sizeof(err));
 
 	if (ret == -EBUSY) /* after the one under way, however long it takes */
 		client->deadline = loop_now() + POSSIBLE_MS;

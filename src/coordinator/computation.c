@@ -81,6 +81,7 @@ void computation_begin(const char *program, const char *dir, int interval,
 	set_options(options);
 	computation.generation = 0;
 	computation.restoring = 0;
+	computation.lost[0] = '\0';
 	interval_set(interval > 0 ? interval : settings.interval);
 	log_line("computation %s (%s) begins; checkpoints go to %s",
 		 computation.id, computation.name, computation.dir);
@@ -99,6 +100,7 @@ int computation_continue(const char *id, const char *name, const char *dir,
 	set_options(options);
 	computation.generation = generation;
 	computation.restoring = 0;
+	computation.lost[0] = '\0';
 	if (access(computation.folder, F_OK) == 0)
 		ret = folder_open(err, sizeof(err));
 	if (ret == -EBUSY) {
@@ -164,6 +166,45 @@ int computation_misses_groups(void)
 	return computation.had_until != NEVER && missing > 0 ? missing : 0;
 }
 
+static char *lost_more(size_t *size)
+{
+	size_t length = strlen(computation.lost);
+
+	*size = sizeof(computation.lost) - length;
+	if (length && *size > 2) {
+		strcpy(computation.lost + length, ", ");
+		*size -= 2;
+		length += 2;
+	}
+	return computation.lost + length;
+}
+
+void computation_lost(const char *host, int processes)
+{
+	size_t size;
+	char *at = lost_more(&size);
+
+	snprintf(at, size, "%.64s (%d process%s)", host, processes,
+		 processes == 1 ? "" : "es");
+}
+
+void computation_lost_groups(int groups)
+{
+	size_t size;
+	char *at = lost_more(&size);
+
+	snprintf(at, size, "%d host group%s", groups, groups == 1 ? "" : "s");
+}
+
+void computation_forget_lost(void)
+{
+	if (!computation.lost[0])
+		return;
+	log_line("goes on without %s", computation.lost);
+	computation.lost[0] = '\0';
+	computation_changed();
+}
+
 static int take_up(const json_t *state)
 {
 	const char *id = wire_string(state, "computation", "");
@@ -176,6 +217,8 @@ static int take_up(const json_t *state)
 	computation_continue(id, wire_string(state, "name", ""), dir,
 			     wire_int(state, "generation", 0),
 			     json_object_get(state, "options"));
+	snprintf(computation.lost, sizeof(computation.lost), "%s",
+		 wire_string(state, "lost", ""));
 	if (!settings.interval)
 		interval_set(wire_int(state, "interval", 0));
 	computation_await_groups(TAKE_UP_SECONDS);
@@ -229,11 +272,13 @@ void computation_await_groups(int seconds)
 
 json_t *computation_state(void)
 {
-	return json_pack("{s:s, s:s, s:o, s:i, s:i, s:i, s:O}", "computation",
+	return json_pack("{s:s, s:s, s:o, s:i, s:i, s:i, s:o, s:O}",
+			 "computation",
 			 computation.id, "name", computation.name, "dir",
 			 wire_text(computation.dir), "generation",
 			 computation.generation, "interval", settings.interval,
-			 "host_groups", groups_count(), "options",
+			 "host_groups", groups_count(), "lost",
+			 wire_text(computation.lost), "options",
 			 computation.options);
 }
 
@@ -262,9 +307,12 @@ int64_t computation_deadline(void)
 void computation_expired(int64_t now)
 {
 	if (computation.had_until <= now) {
-		if (computation_misses_groups())
-			log_line("%d host groups have not come back",
-				 computation_misses_groups());
+		int missing = computation_misses_groups();
+
+		if (missing) {
+			log_line("%d host groups have not come back", missing);
+			computation_lost_groups(missing);
+		}
 		computation.had_until = NEVER;
 	}
 	if (computation.deadline > now)

@@ -94,6 +94,9 @@ struct computation {
 	 * before a checkpoint is made. */
 	int had_groups;
 	int64_t had_until;
+	/* Who has gone without its processes having ended, as far as is known:
+	 * no checkpoint is made without them before somebody agrees. */
+	char lost[256];
 };
 extern struct computation computation;
 
@@ -113,6 +116,11 @@ int computation_awaits_groups(void); /* none has registered yet */
 void computation_had(int groups);
 /* So many of those that a killed coordinator had have not come back yet. */
 int computation_misses_groups(void);
+/* Of a group, or so many that are not known any more. */
+void computation_lost(const char *host, int processes);
+void computation_lost_groups(int groups);
+/* Go on without them. */
+void computation_forget_lost(void);
 /* At the start: go on with what a killed coordinator of this port had, if any
  * of it still lives on this host. */
 void computation_take_up(void);

@@ -437,6 +437,7 @@ void groups_expired(int64_t now)
 		}
 		log_line("%s/%lu is given up: no agent has come back", g->host,
 			 g->number);
+		computation_lost(g->host, g->processes);
 		group_free(g);
 		changed = 1;
 	}

@@ -59,12 +59,13 @@ json_t *status_data(void)
 
 	wire_bytes(&in, &out);
 	return json_pack(
-		"{s:i, s:b, s:s, s:i, s:i, s:i, s:i, s:i, s:o, s:s, "
+		"{s:i, s:b, s:s, s:i, s:i, s:i, s:i, s:o, s:i, s:o, s:s, "
 		"s:s, s:o, s:i, s:I, s:I}",
 		"schema", STATUS_SCHEMA, "running", is_running(), "phase",
 		phase_text(), "processes", groups_processes(), "host_groups",
 		groups_count(), "groups_lost", groups_lost(), "generation",
-		computation.generation, "interval", settings.interval,
+		computation.generation, "lost", wire_text(computation.lost),
+		"interval", settings.interval,
 		"ckptdir", wire_text(shown_dir()), "computation",
 		computation.id, "name", computation.name, "directory",
 		wire_text(computation_exists() ? computation.folder : ""),
@@ -97,9 +98,15 @@ void status_text(char *text, size_t size)
 		length += snprintf(text + length, size - length,
 				   "interval     %d s\n", settings.interval);
 	if (groups_lost() && length < (int)size)
+		length += snprintf(
+			text + length, size - length,
+			"lost         %d host groups without an agent\n",
+			groups_lost());
+	if (computation.lost[0] && length < (int)size)
 		snprintf(text + length, size - length,
-			 "lost         %d host groups without an agent\n",
-			 groups_lost());
+			 "lost         %s; no checkpoints without it unless "
+			 "asked for by --without-lost\n",
+			 computation.lost);
 }
 
 json_t *list_data(void)

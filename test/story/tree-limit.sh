@@ -2,6 +2,7 @@
 # When one process of a tree cannot be made, none is left, and the reason is
 # told; when it can, all come.
 # needs: ps
+# alone
 launch tree-fork 6; await ready
 checkpoint; kill_all
 before=$(ps -L -u "$(id -u)" -o pid= | wc -l)
