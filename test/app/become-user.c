@@ -25,7 +25,8 @@ static void expect_user(void)
 	gid_t rg, eg, sg;
 	int n = getgroups(8, got);
 
-	check(getresuid(&r, &e, &s) == 0 && getresgid(&rg, &eg, &sg) == 0);
+	check(getresuid(&r, &e, &s) == 0);
+	check(getresgid(&rg, &eg, &sg) == 0);
 	check(r == USER && e == USER && s == USER);
 	check(rg == GROUP && eg == GROUP && sg == GROUP);
 	check(n == 2 && got[0] == groups[0] && got[1] == groups[1]);
