@@ -166,34 +166,44 @@ int computation_misses_groups(void)
 	return computation.had_until != NEVER && missing > 0 ? missing : 0;
 }
 
-static char *lost_more(size_t *size)
+/* "HOST/NUMBER, HOST/NUMBER"; a number of groups is a word like any other. */
+static void lost_add(const char *word)
 {
 	size_t length = strlen(computation.lost);
 
-	*size = sizeof(computation.lost) - length;
-	if (length && *size > 2) {
-		strcpy(computation.lost + length, ", ");
-		*size -= 2;
-		length += 2;
-	}
-	return computation.lost + length;
+	snprintf(computation.lost + length, sizeof(computation.lost) - length,
+		 "%s%s", length ? ", " : "", word);
 }
 
-void computation_lost(const char *host, int processes)
+void computation_lost(const char *host, unsigned long number)
 {
-	size_t size;
-	char *at = lost_more(&size);
+	char word[128];
 
-	snprintf(at, size, "%.64s (%d process%s)", host, processes,
-		 processes == 1 ? "" : "es");
+	snprintf(word, sizeof(word), "%.64s/%lu", host, number);
+	lost_add(word);
 }
 
 void computation_lost_groups(int groups)
 {
-	size_t size;
-	char *at = lost_more(&size);
+	char word[64];
 
-	snprintf(at, size, "%d host group%s", groups, groups == 1 ? "" : "s");
+	snprintf(word, sizeof(word), "%d host group%s", groups,
+		 groups == 1 ? "" : "s");
+	lost_add(word);
+}
+
+void computation_found(const char *host, unsigned long number)
+{
+	char before[sizeof(computation.lost)], name[128], *word, *at = before;
+
+	snprintf(name, sizeof(name), "%.64s/%lu", host, number);
+	memcpy(before, computation.lost, sizeof(before));
+	computation.lost[0] = '\0';
+	while ((word = strsep(&at, ",")) != NULL) {
+		word += strspn(word, " ");
+		if (*word && strcmp(word, name))
+			lost_add(word);
+	}
 }
 
 void computation_forget_lost(void)

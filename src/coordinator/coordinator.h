@@ -94,9 +94,7 @@ struct computation {
 	 * before a checkpoint is made. */
 	int had_groups;
 	int64_t had_until;
-	/* Who has gone without its processes having ended, as far as is known:
-	 * no checkpoint is made without them before somebody agrees. */
-	char lost[256];
+	char lost[256]; /* as text; see computation_lost() */
 };
 extern struct computation computation;
 
@@ -116,10 +114,13 @@ int computation_awaits_groups(void); /* none has registered yet */
 void computation_had(int groups);
 /* So many of those that a killed coordinator had have not come back yet. */
 int computation_misses_groups(void);
-/* Of a group, or so many that are not known any more. */
-void computation_lost(const char *host, int processes);
+/* A host group has gone without its processes having ended, as far as is known:
+ * no checkpoint is made without them before it has come back, or somebody agrees
+ * to go on. */
+void computation_lost(const char *host, unsigned long number);
+void computation_found(const char *host, unsigned long number);
+/* So many, of which a killed coordinator has left nothing but the number. */
 void computation_lost_groups(int groups);
-/* Go on without them. */
 void computation_forget_lost(void);
 /* At the start: go on with what a killed coordinator of this port had, if any
  * of it still lives on this host. */

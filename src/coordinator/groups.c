@@ -214,6 +214,7 @@ void agent_register(struct connection *connection, json_t *body)
 	group->capsule = wire_bool(body, "capsule", 0);
 	group->processes = wire_int(body, "processes", 0);
 	group->attempts = 0;
+	computation_found(group->host, group->number);
 	computation.deadline =
 		computation.restoring ? computation.deadline : NEVER;
 	log_line("agent of %s/%lu (pid %d, %s) has registered: %d processes",
@@ -437,7 +438,7 @@ void groups_expired(int64_t now)
 		}
 		log_line("%s/%lu is given up: no agent has come back", g->host,
 			 g->number);
-		computation_lost(g->host, g->processes);
+		computation_lost(g->host, g->number);
 		group_free(g);
 		changed = 1;
 	}
