@@ -283,12 +283,11 @@ void computation_await_groups(int seconds)
 json_t *computation_state(void)
 {
 	return json_pack("{s:s, s:s, s:o, s:i, s:i, s:i, s:o, s:O}",
-			 "computation",
-			 computation.id, "name", computation.name, "dir",
-			 wire_text(computation.dir), "generation",
-			 computation.generation, "interval", settings.interval,
-			 "host_groups", groups_count(), "lost",
-			 wire_text(computation.lost), "options",
+			 "computation", computation.id, "name",
+			 computation.name, "dir", wire_text(computation.dir),
+			 "generation", computation.generation, "interval",
+			 settings.interval, "host_groups", groups_count(),
+			 "lost", wire_text(computation.lost), "options",
 			 computation.options);
 }
 
