@@ -515,7 +515,7 @@ static int meet_remote(const struct ckpt_fd *fd, struct inet_record *record,
 		return 0;
 	}
 	if (await_remote(fd->fd, record, remote) < 0) {
-		inet_throttle_reader(fd, record);
+		inet_throttle_reader(fd->fd, record);
 		return refuse_pair(fd, record, -ENOBUFS,
 				   "what its other end has sent does not "
 				   "arrive");
@@ -583,7 +583,7 @@ int inet_meet(const struct ckpt_fd *fd, struct inet_record *record)
 	record->flags |= INET_PEER_HERE;
 	record->peer_ino = other.ino;
 	if (await_arrival(fd->fd, record, &other) < 0) {
-		inet_throttle_reader(fd, record);
+		inet_throttle_reader(fd->fd, record);
 		return inet_refuse(fd, -ENOBUFS,
 				   "what its other end has sent does not "
 				   "arrive; try again later");

@@ -55,8 +55,7 @@ void inet_hurry(int fd, const struct inet_record *record);
 
 /* throttle.c: for the next try, when more is on its way than a queue can hold.
  * Who has found its own too small for what comes: */
-void inet_throttle_reader(const struct ckpt_fd *fd,
-			  const struct inet_record *record);
+void inet_throttle_reader(int fd, const struct inet_record *record);
 /* Into the record what the program has, throttled or not. */
 void inet_throttle_hide(const struct ckpt_fd *fd, struct inet_record *record);
 void inet_throttle_leave(int ret); /* 0: a checkpoint has been made */
