@@ -7,23 +7,7 @@
 hosts a b
 slurm a b
 [ -f "$CKPT_SOURCE/README.md" ] || skip "README.md is not here"
-mkdir bin
-for kind in openmpi mpich; do
-	files=("$CKPT_SOURCE/test/real/mpi/halo.c")
-	[ $kind = openmpi ] || files+=("$CKPT_SOURCE/test/real/mpi/mpich-end.c")
-	"mpicc.$kind" -O2 -w -o "$kind" "${files[@]}" ||
-		skip "$kind cannot build a program here"
-done
-# Both are installed: the names without an ending are those that README means.
-printf '#!/bin/sh\nexec mpiexec.mpich "$@"\n' >bin/mpiexec
-printf '#!/bin/sh\nexec mpirun.openmpi "$@"\n' >bin/mpirun
-cat >program <<'SCRIPT'
-#!/bin/sh
-[ -z "$OMPI_COMM_WORLD_RANK" ] || exec ./openmpi gate
-exec ./mpich gate
-SCRIPT
-chmod +x bin/* program
-export PATH="$PWD/bin:$PATH"
+mpi_pair
 
 for kind in "Open MPI" MPICH; do
 	rm -rf ckpts gate out

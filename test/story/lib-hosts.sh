@@ -262,3 +262,28 @@ restart_on() {
 		<"${STDIN-/dev/null}" \
 		>>"$STORY_DIR/restart.out" 2>>"$STORY_DIR/restart.err"
 }
+
+# README's ./program, of either MPI, with both installed: the launchers' names
+# without an ending are those that README means.
+mpi_pair() {
+	local kind files
+
+	mkdir -p bin
+	for kind in openmpi mpich; do
+		files=("$CKPT_SOURCE/test/real/mpi/halo.c")
+		[ $kind = openmpi ] ||
+			files+=("$CKPT_SOURCE/test/real/mpi/mpich-end.c")
+		"mpicc.$kind" -O2 -w -o "$kind" "${files[@]}" ||
+			skip "$kind cannot build a program here"
+	done
+	printf '#!/bin/sh\nexec mpiexec.mpich "$@"\n' >bin/mpiexec
+	printf '#!/bin/sh\nexec mpirun.openmpi "$@"\n' >bin/mpirun
+	cat >program <<-'SCRIPT'
+		#!/bin/sh
+		[ -z "$OMPI_COMM_WORLD_RANK" ] || exec ./openmpi gate
+		exec ./mpich gate
+	SCRIPT
+	chmod +x bin/* program
+	chown -R "$STORY_USER" .
+	export PATH="$PWD/bin:$PATH"
+}

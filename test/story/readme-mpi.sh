@@ -5,24 +5,7 @@
 # needs: ip sshd ssh ssh-keygen nsenter setpriv mpicc.mpich mpiexec.mpich mpicc.openmpi mpirun.openmpi
 hosts a b
 [ -f "$CKPT_SOURCE/README.md" ] || skip "README.md is not here"
-for kind in mpich openmpi; do
-	files=("$CKPT_SOURCE/test/real/mpi/halo.c")
-	[ $kind = openmpi ] || files+=("$CKPT_SOURCE/test/real/mpi/mpich-end.c")
-	"mpicc.$kind" -O2 -w -o "$kind" "${files[@]}" ||
-		skip "$kind cannot build a program here"
-done
-# Both are installed: the names without an ending are those that README means.
-mkdir bin
-printf '#!/bin/sh\nexec mpiexec.mpich "$@"\n' >bin/mpiexec
-printf '#!/bin/sh\nexec mpirun.openmpi "$@"\n' >bin/mpirun
-cat >program <<'SCRIPT'
-#!/bin/sh
-[ -z "$OMPI_COMM_WORLD_RANK" ] || exec ./openmpi gate
-exec ./mpich gate
-SCRIPT
-chmod +x bin/* program
-chown -R "$STORY_USER" .
-export PATH="$PWD/bin:$PATH"
+mpi_pair
 
 command_on_a() {
 	bounded "$STORY_DIR/on" a ckpt_command "$@"
